@@ -1,0 +1,1 @@
+"""Recurrent sequence-to-sequence translation, from a recipe to a score."""
