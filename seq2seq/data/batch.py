@@ -1,0 +1,78 @@
+"""Padded tensors for the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seq2seq.data.encoding import EncodedCorpus
+from seq2seq.special import BOS, EOS, PAD
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of sentences side by side, padded at the end.
+
+    Attributes:
+        src: Source ids with end marks, shape (B, S).
+        src_lengths: Source ids of each row, shape (B,); always on the CPU.
+        tgt_in: What the decoder reads: the begin mark and the target ids, shape (B, T).
+        tgt_out: What the decoder should say: the target ids and the end mark, shape (B, T).
+        index: Positions of the pairs in their corpus, shape (B,).
+        num_tokens: Target ids with end marks, without padding.
+    """
+
+    src: Tensor
+    src_lengths: Tensor
+    tgt_in: Tensor
+    tgt_out: Tensor
+    index: npt.NDArray[np.int64]
+    num_tokens: int
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch with its ids on a device."""
+        return replace(
+            self,
+            src=self.src.to(device, non_blocking=True),
+            tgt_in=self.tgt_in.to(device, non_blocking=True),
+            tgt_out=self.tgt_out.to(device, non_blocking=True),
+        )
+
+
+def pad(sequences: Sequence[npt.NDArray[np.integer] | Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Lay sequences side by side.
+
+    Returns:
+        The ids, shape (B, S), int64, filled up with `PAD`, and the lengths, shape (B,), int64.
+    """
+    lengths = [len(sequence) for sequence in sequences]
+    padded = np.full((len(sequences), max(lengths, default=0)), PAD, dtype=np.int64)
+    for row, length, sequence in zip(padded, lengths, sequences, strict=True):
+        row[:length] = sequence
+    return torch.from_numpy(padded), torch.tensor(lengths, dtype=torch.int64)
+
+
+def load_batch(corpus: EncodedCorpus, index: npt.NDArray[np.int64], epoch: int = 0) -> Batch:
+    """Read a batch of pairs.
+
+    Args:
+        corpus: The encoded pairs.
+        index: Positions of the pairs in the corpus.
+        epoch: With the corpus' seed and a pair's line it determines how the pair is segmented, if
+            the corpus has subword sampling; else it doesn't matter.
+    """
+    if corpus.sampling is None:
+        src_ids = [corpus.src(i) for i in index.tolist()]
+        tgt_ids = [corpus.tgt(i) for i in index.tolist()]
+    else:
+        src_ids, tgt_ids = corpus.sample(index, epoch)
+    src, src_lengths = pad(src_ids)
+    tgt_out, tgt_lengths = pad(tgt_ids)
+    tgt_in = torch.empty_like(tgt_out)
+    tgt_in[:, 0] = BOS
+    tgt_in[:, 1:] = tgt_out[:, :-1]
+    tgt_in[tgt_in == EOS] = PAD
+    return Batch(src, src_lengths, tgt_in, tgt_out, index, int(tgt_lengths.sum()))

@@ -1,0 +1,202 @@
+"""Reading pairs of sentences from files, as a stream."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+from seq2seq import recipe
+from seq2seq.errors import DataError
+
+Use = Literal["train", "dev", "test"]
+Pair = tuple[str, str]
+
+_BOM = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
+
+
+def read_lines(source: Path | BinaryIO, name: str | None = None) -> Iterator[str]:
+    r"""Read the lines of UTF-8 text.
+
+    Lines end at `\n` only; a `\r` before it and a byte order mark at the start are no part of
+    the text. Compressed input is recognised by its first bytes.
+
+    Args:
+        source: A file by path, or one that is open in binary mode.
+        name: What errors call it; by default its path.
+
+    Raises:
+        DataError: The file cannot be read or is not UTF-8, by name and line number.
+    """
+    name = name or str(source)
+    number = 0
+    try:
+        with ExitStack() as stack:
+            file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            peek = getattr(file, "peek", None)
+            if peek is not None and peek(2)[:2] == _GZIP:
+                file = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=file)))
+            for number, line in enumerate(file, start=1):
+                if number == 1:
+                    line = line.removeprefix(_BOM)
+                yield line.removesuffix(b"\n").removesuffix(b"\r").decode()
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}:{number}: not UTF-8 at byte {error.start + 1} of the line "
+            f"(0x{error.object[error.start]:02x}); convert it, for example with iconv -t UTF-8"
+        ) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{name}:{number + 1}: damaged gzip file ({error}); fetch it again"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror}); is the path right?") from None
+
+
+def read_pairs(corpora: Sequence[recipe.Corpus], data: recipe.Data, use: Use) -> Iterator[Pair]:
+    """Read the pairs of corpora, one corpus after the other.
+
+    Args:
+        corpora: Where the pairs are.
+        data: Its languages name files and columns.
+        use: What the pairs are for, which is the default split of `datasets` data sets.
+
+    Raises:
+        DataError: A file is missing, empty or malformed, or sides differ in their line counts.
+    """
+    for corpus in corpora:
+        yield from _read_corpus(corpus, data, use)
+
+
+def corpus_files(corpus: recipe.Corpus, data: recipe.Data) -> list[Path]:
+    """The files of a corpus: two for parallel text, one or a directory else, none for a hub name.
+
+    Of a file that isn't there, its compressed form is taken if that one is.
+    """
+    if corpus.path is None:
+        names = [str(corpus.src), str(corpus.tgt)]
+    elif corpus.path.startswith("hub:"):
+        return []
+    elif (
+        corpus.path.endswith((".tsv", ".jsonl", ".tsv.gz", ".jsonl.gz"))
+        or Path(corpus.path).is_dir()
+    ):
+        names = [corpus.path]
+    else:
+        names = [f"{corpus.path}.{data.src}", f"{corpus.path}.{data.tgt}"]
+    return [
+        Path(name + ".gz")
+        if not Path(name).exists() and Path(name + ".gz").exists()
+        else Path(name)
+        for name in names
+    ]
+
+
+def _read_corpus(corpus: recipe.Corpus, data: recipe.Data, use: Use) -> Iterator[Pair]:
+    files = corpus_files(corpus, data)
+    if len(files) == 2:
+        return _read_parallel(files[0], files[1])
+    suffixes = files[0].name.removesuffix(".gz") if files else ""
+    if suffixes.endswith(".tsv"):
+        return _read_tsv(files[0], corpus.columns or ("1", "2"))
+    columns = corpus.columns or (data.src, data.tgt)
+    if suffixes.endswith(".jsonl"):
+        return _read_jsonl(files[0], columns)
+    return _read_dataset(corpus, columns, use)
+
+
+def _read_parallel(src: Path, tgt: Path) -> Iterator[Pair]:
+    number = 0
+    sides = zip_longest(read_lines(src), read_lines(tgt))
+    for number, (src_line, tgt_line) in enumerate(sides, start=1):
+        if src_line is None or tgt_line is None:
+            shorter, longer = (src, tgt) if src_line is None else (tgt, src)
+            if number == 1:
+                raise DataError(f"{shorter}: is empty; line by line it must match {longer}")
+            rest = sum(1 for _ in sides)
+            raise DataError(
+                f"{shorter}:{number - 1}: ends here, but {longer} has {number + rest} lines; "
+                "the two must match line by line"
+            )
+        yield src_line, tgt_line
+    if not number:
+        raise DataError(f"{src}: is empty; put one sentence on each line")
+
+
+def _read_tsv(path: Path, columns: tuple[str, str]) -> Iterator[Pair]:
+    try:
+        src, tgt = (int(column) - 1 for column in columns)
+    except ValueError:
+        src = tgt = -1
+    if min(src, tgt) < 0:
+        raise DataError(
+            f"{path}: columns {columns[0]!r} and {columns[1]!r} don't fit a TSV file; "
+            "give their numbers, the first one is 1"
+        )
+    number = 0
+    for number, line in enumerate(read_lines(path), start=1):
+        cells = line.split("\t")
+        if len(cells) <= max(src, tgt):
+            raise DataError(
+                f"{path}:{number}: column {max(src, tgt) + 1} is missing, the line has "
+                f"{len(cells)}; separate columns by one tab"
+            )
+        yield cells[src], cells[tgt]
+    if not number:
+        raise DataError(f"{path}: is empty; put one pair on each line")
+
+
+def _read_jsonl(path: Path, columns: tuple[str, str]) -> Iterator[Pair]:
+    found = False
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        place = f"{path}:{number}"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            reason = getattr(error, "msg", str(error))
+            raise DataError(f"{place}: not JSON ({reason}); write one object a line") from None
+        if not isinstance(record, dict):
+            raise DataError(f"{place}: not a JSON object; write one object a line")
+        found = True
+        yield _pick(record, columns[0], place), _pick(record, columns[1], place)
+    if not found:
+        raise DataError(f"{path}: is empty; put one JSON object on each line")
+
+
+def _pick(record: dict[str, Any], column: str, place: str) -> str:
+    """The text under a column's name, `a.b` reaching into a record, as a single line."""
+    value: Any = record
+    names = [column] if column in record else column.split(".")
+    if names[0] not in record and isinstance(record.get("translation"), dict):
+        value = record["translation"]
+    for name in names:
+        if not isinstance(value, dict) or name not in value:
+            there = ", ".join(map(str, value)) if isinstance(value, dict) else "no record"
+            raise DataError(f"{place}: no column {column!r} (there: {there}); name it in `columns`")
+        value = value[name]
+    if not isinstance(value, str):
+        raise DataError(
+            f"{place}: column {column!r} holds {type(value).__name__}, not text; "
+            "name another one in `columns` or mend the data"
+        )
+    return value.replace("\r\n", " ").replace("\n", " ")
+
+
+def _read_dataset(corpus: recipe.Corpus, columns: tuple[str, str], use: Use) -> Iterator[Pair]:
+    # The library takes a second to import, which readers of plain files needn't wait for.
+    from seq2seq.data.hub import read_records
+
+    split = corpus.split or {"dev": "validation"}.get(use, use)
+    found = False
+    for number, record in enumerate(read_records(corpus, split), start=1):
+        place = f"{corpus.path} ({split}):{number}"
+        found = True
+        yield _pick(record, columns[0], place), _pick(record, columns[1], place)
+    if not found:
+        raise DataError(f"{corpus.path} ({split}): is empty; name another `split`")

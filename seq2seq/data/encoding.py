@@ -1,0 +1,215 @@
+"""Encoded pairs in an Arrow file, memory-mapped.
+
+The file is an Arrow stream (what the `datasets` library keeps its cache in, so
+`Dataset.from_file` opens it too), written record batch by record batch and read with the offsets
+and values of its lists as numpy views of the mapped file. Going through `Dataset` itself would
+cost a second of imports at each start and a copy per access, and its generator cache is keyed by
+the generator's code, not by the content of the files it reads.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from seq2seq.data.clean import KEPT, Ledger, Limits
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.special import EOS
+
+Ids = npt.NDArray[np.integer]
+
+PAIRS_PER_BATCH = 1 << 14
+_FILE, _LEDGER = "pairs.arrow", "ledger.json"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Segmenting training text anew in each epoch.
+
+    Attributes:
+        tokenizers: They segment.
+        amount: How much, see the recipe's `tokenizer.sampling`.
+        seed: With epoch and line number it determines the segmentation.
+    """
+
+    tokenizers: Tokenizers
+    amount: float
+    seed: int
+
+
+class _Lists:
+    """Random access to a column of id lists that is split into record batches."""
+
+    def __init__(self, batches: list[pa.RecordBatch], column: str, starts: npt.NDArray[np.int64]):
+        columns = [batch.column(column) for batch in batches]
+        self._offsets = [c.offsets.to_numpy() for c in columns]
+        self._values = [c.values.to_numpy() for c in columns]
+        self._starts = starts
+
+    def __getitem__(self, i: int) -> Ids:
+        batch = int(self._starts.searchsorted(i, side="right")) - 1
+        offsets, row = self._offsets[batch], i - self._starts[batch]
+        values: Ids = self._values[batch][offsets[row] : offsets[row + 1]]
+        return values
+
+    def lengths(self) -> npt.NDArray[np.int32]:
+        parts = [np.diff(offsets) for offsets in self._offsets]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+
+
+class EncodedCorpus:
+    """Pairs of id sequences on disk; only their lengths are in memory.
+
+    Attributes:
+        src_lengths: Source ids of each pair with the end mark, shape (number of pairs,).
+        tgt_lengths: Target ids likewise.
+        sampling: How to segment the text anew; None for the ids as they are.
+    """
+
+    def __init__(self, folder: Path, sampling: Sampling | None = None) -> None:
+        self.sampling = sampling
+        with pa.memory_map(str(folder / _FILE)) as file:
+            self._batches = list(pa.ipc.open_stream(file))
+        sizes = [batch.num_rows for batch in self._batches]
+        self._starts = np.cumsum([0, *sizes], dtype=np.int64)
+        self._src = _Lists(self._batches, "src", self._starts)
+        self._tgt = _Lists(self._batches, "tgt", self._starts)
+        self._lines = [batch.column("line").to_numpy() for batch in self._batches]
+        self.src_lengths = self._src.lengths()
+        self.tgt_lengths = self._tgt.lengths()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def src(self, i: int) -> Ids:
+        """Source ids of a pair with the end mark; a view of the file."""
+        return self._src[i]
+
+    def tgt(self, i: int) -> Ids:
+        """Target ids of a pair with the end mark; a view of the file."""
+        return self._tgt[i]
+
+    def line(self, i: int) -> int:
+        """Number of a pair among all that were read for the corpus, counted from 0."""
+        batch, row = self._locate(i)
+        return int(self._lines[batch][row])
+
+    def src_text(self, i: int) -> str:
+        """Source text of a pair; there is some only if the corpus was written with text."""
+        return self._text("src_text", i)
+
+    def tgt_text(self, i: int) -> str:
+        """Target text of a pair; there is some only if the corpus was written with text."""
+        return self._text("tgt_text", i)
+
+    def sample(
+        self, index: npt.NDArray[np.int64], epoch: int
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """Segment pairs anew, each as a function of (seed, epoch, line) alone.
+
+        Returns:
+            Source and target ids of the pairs at these positions with end marks.
+        """
+        assert self.sampling is not None
+        amount, tokenizers = self.sampling.amount, self.sampling.tokenizers
+        src_ids, tgt_ids = [], []
+        for i in index.tolist():
+            seed = (((self.sampling.seed << 24) + epoch) << 40) + 2 * self.line(i)
+            src_ids.append([*tokenizers.src.sample(self.src_text(i), amount, seed), EOS])
+            tgt_ids.append([*tokenizers.tgt.sample(self.tgt_text(i), amount, seed + 1), EOS])
+        return src_ids, tgt_ids
+
+    def _locate(self, i: int) -> tuple[int, int]:
+        batch = int(self._starts.searchsorted(i, side="right")) - 1
+        return batch, i - int(self._starts[batch])
+
+    def _text(self, column: str, i: int) -> str:
+        batch, row = self._locate(i)
+        text: str = self._batches[batch].column(column)[row].as_py()
+        return text
+
+
+def write_corpus(
+    pairs: Iterable[tuple[str, str]],
+    tokenizers: Tokenizers,
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    with_text: bool = False,
+) -> Iterator[Ledger]:
+    """Encode pairs into a folder for `EncodedCorpus`.
+
+    Args:
+        pairs: The raw text; read as a stream.
+        tokenizers: Of the two sides.
+        folder: Existing; what it holds is complete once the iterator has ended.
+        limits: What pairs must keep to; None keeps all of them.
+        with_text: Keep the text too, for subword sampling.
+
+    Yields:
+        The account so far, after each record batch.
+    """
+    size = max(len(tokenizers.src), len(tokenizers.tgt))
+    ids_type = pa.list_(pa.uint16() if size <= 1 << 16 else pa.int32())
+    fields = [("src", ids_type), ("tgt", ids_type), ("line", pa.int64())]
+    texts = [("src_text", pa.large_string()), ("tgt_text", pa.large_string())]
+    schema = pa.schema(fields + (texts if with_text else []))
+    ledger, pairs = Ledger(), iter(pairs)
+    with pa.OSFile(str(folder / _FILE), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        while chunk := list(islice(pairs, PAIRS_PER_BATCH)):
+            batch, verdicts = _encode_chunk(chunk, ledger.read, tokenizers, schema, limits)
+            ledger = ledger.count(verdicts)
+            writer.write_batch(batch)
+            yield ledger
+    (folder / _LEDGER).write_text(json.dumps(ledger.to_dict()), encoding="utf-8")
+
+
+def read_ledger(folder: Path) -> Ledger:
+    """The account of an encoded corpus."""
+    return Ledger.from_dict(json.loads((folder / _LEDGER).read_text(encoding="utf-8")))
+
+
+def _encode_chunk(
+    chunk: list[tuple[str, str]],
+    first_line: int,
+    tokenizers: Tokenizers,
+    schema: pa.Schema,
+    limits: Limits | None,
+) -> tuple[pa.RecordBatch, npt.NDArray[np.int8]]:
+    src_texts, tgt_texts = [src for src, _ in chunk], [tgt for _, tgt in chunk]
+    src_ids, tgt_ids = tokenizers.src.encode(src_texts), tokenizers.tgt.encode(tgt_texts)
+    verdicts = np.full(len(chunk), KEPT, dtype=np.int8)
+    if limits is not None:
+        verdicts = limits.judge(_lengths(src_ids), _lengths(tgt_ids))
+    kept = np.flatnonzero(verdicts == KEPT)
+    columns: dict[str, pa.Array] = {
+        "src": _to_lists(src_ids, kept, schema.field("src").type),
+        "tgt": _to_lists(tgt_ids, kept, schema.field("tgt").type),
+        "line": pa.array(kept + first_line, pa.int64()),
+        "src_text": pa.array([src_texts[i] for i in kept], pa.large_string()),
+        "tgt_text": pa.array([tgt_texts[i] for i in kept], pa.large_string()),
+    }
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema), verdicts
+
+
+def _lengths(sequences: list[list[int]]) -> npt.NDArray[np.int64]:
+    return np.fromiter((len(ids) for ids in sequences), np.int64, len(sequences))
+
+
+def _to_lists(
+    sequences: list[list[int]], kept: npt.NDArray[np.int64], kind: pa.DataType
+) -> pa.Array:
+    rows = [sequences[i] for i in kept]
+    offsets = np.zeros(len(rows) + 1, dtype=np.int32)
+    np.cumsum(_lengths(rows) + 1, out=offsets[1:])
+    values = np.fromiter(
+        (piece for row in rows for piece in (*row, EOS)),
+        kind.value_type.to_pandas_dtype(),
+        offsets[-1],
+    )
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values), type=kind)

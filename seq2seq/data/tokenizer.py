@@ -1,0 +1,240 @@
+"""SentencePiece tokenizers, from raw text to raw text.
+
+Text is kept as it is: no Unicode normalisation, which would change what is scored against raw
+references. Only runs of spaces and tabs count as one space. Lower-casing, where the recipe asks
+for it, is Python's `str.lower`. U+2581, SentencePiece's own sign for a space, is carried through
+as a private character.
+"""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import sentencepiece
+
+from seq2seq.data.segmentation import SEGMENTERS, SPACE, Segmenter, split_words
+from seq2seq.errors import DataError
+from seq2seq.special import BOS, EOS, PAD, UNK
+
+_SPACE_IN_TEXT = "\uf581"
+_SETTINGS = "tokenizer.json"
+_MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+_SPECIAL = {PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}
+
+
+class Tokenizer:
+    """Text to ids and back.
+
+    A model's own special pieces are mapped to the ids of `seq2seq.special`, whatever ids they
+    have in the model; its other pieces follow in the order of the model.
+
+    Args:
+        model: A serialised SentencePiece model.
+        lowercase: Lower-case the text first.
+    """
+
+    def __init__(self, model: bytes, *, lowercase: bool = False) -> None:
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self.lowercase = lowercase
+        special = {
+            self._processor.pad_id(): PAD,
+            self._processor.unk_id(): UNK,
+            self._processor.bos_id(): BOS,
+            self._processor.eos_id(): EOS,
+        }
+        others = [i for i in range(len(self._processor)) if i not in special]
+        ours = {theirs: i for i, theirs in enumerate(others, start=len(_SPECIAL))} | special
+        self._size = len(_SPECIAL) + len(others)
+        self._is_renumbered = any(ours[i] != i for i in range(len(self._processor)))
+        self._to_ours = [ours[i] for i in range(len(self._processor))]
+        theirs = {i: their for their, i in ours.items() if their >= 0}
+        self._to_theirs = [theirs.get(i, -1) for i in range(self._size)]
+
+    @classmethod
+    def load(cls, path: Path, *, lowercase: bool = False) -> "Tokenizer":
+        """Load a SentencePiece model.
+
+        Raises:
+            DataError: The file is missing or no such model.
+        """
+        try:
+            return cls(path.read_bytes(), lowercase=lowercase)
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); is the path right?"
+            ) from None
+        except RuntimeError:
+            raise DataError(
+                f"{path}: no SentencePiece model; give a file that SentencePiece wrote"
+            ) from None
+
+    def __len__(self) -> int:
+        return self._size
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of texts, without special ones but `UNK`."""
+        ids: list[list[int]] = self._processor.encode(
+            [prepare_text(text, self.lowercase) for text in texts]
+        )
+        if self._is_renumbered:
+            ids = [[self._to_ours[i] for i in row] for row in ids]
+        return ids
+
+    def sample(self, text: str, amount: float, seed: int) -> list[int]:
+        """Ids of a random segmentation, a function of the arguments alone.
+
+        Args:
+            text: One sentence.
+            amount: For BPE the probability to skip a merge, for unigram models the inverse
+                temperature; 0 gives the segmentation of `encode`, as do models of other types.
+            seed: Any integer.
+        """
+        segmenter = self._segmenter
+        if not amount or segmenter is None:
+            return self.encode([text])[0]
+        draw = random.Random(seed).random
+        normalised = self._processor.normalize(prepare_text(text, self.lowercase))
+        words = split_words(normalised) if self._has_word_pieces else [normalised]
+        ids: list[int] = []
+        for word in words:
+            for piece in segmenter.segment(word, amount, draw):
+                known = self._ids.get(piece)
+                if known is not None:
+                    ids.append(known)
+                elif self._byte_ids:
+                    ids.extend(self._byte_ids[byte] for byte in piece.encode())
+                elif not ids or ids[-1] != UNK:
+                    ids.append(UNK)
+        return ids
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Texts of ids; special ids give nothing, but `UNK` gives `<unk>`."""
+        rows = [[self._to_theirs[i] for i in row] for row in ids] if self._is_renumbered else ids
+        texts = self._processor.decode([[int(i) for i in row if i >= 0] for row in rows])
+        return [text.strip(" ").replace(_SPACE_IN_TEXT, SPACE) for text in texts]
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The piece of each id; U+2581 in them stands for the space before a word."""
+        return [
+            _SPECIAL[i]
+            if i < len(_SPECIAL)
+            else self._processor.id_to_piece(self._to_theirs[i]).replace(_SPACE_IN_TEXT, SPACE)
+            for i in map(int, ids)
+        ]
+
+    def serialize(self) -> bytes:
+        """The SentencePiece model."""
+        model: bytes = self._processor.serialized_model_proto()
+        return model
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        model = self._processor
+        return {
+            model.id_to_piece(i): ours
+            for i, ours in enumerate(self._to_ours)
+            if not (model.is_control(i) or model.is_unknown(i) or model.is_byte(i))
+        }
+
+    @cached_property
+    def _byte_ids(self) -> list[int]:
+        model = self._processor
+        return [ours for i, ours in enumerate(self._to_ours) if model.is_byte(i)]
+
+    @cached_property
+    def _has_word_pieces(self) -> bool:
+        return not any(SPACE in piece[1:] for piece in self._ids)
+
+    @cached_property
+    def _segmenter(self) -> Segmenter | None:
+        build = SEGMENTERS.get(_model_type(self.serialize()))
+        scores = {
+            piece: self._processor.get_score(self._to_theirs[i]) for piece, i in self._ids.items()
+        }
+        return build(scores) if build else None
+
+
+@dataclass(frozen=True)
+class Tokenizers:
+    """The tokenizers of the two sides; one and the same if they are joint."""
+
+    src: Tokenizer
+    tgt: Tokenizer
+
+
+def load_tokenizers(folder: Path) -> Tokenizers:
+    """Load what `save_tokenizers` wrote.
+
+    Raises:
+        DataError: Nothing complete is there.
+    """
+    path = folder / _SETTINGS
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); prepare the run first"
+        ) from None
+    lowercase = bool(settings["lowercase"])
+    if settings["joint"]:
+        joint = Tokenizer.load(folder / "joint.model", lowercase=lowercase)
+        return Tokenizers(joint, joint)
+    return Tokenizers(
+        Tokenizer.load(folder / "src.model", lowercase=lowercase),
+        Tokenizer.load(folder / "tgt.model", lowercase=lowercase),
+    )
+
+
+def save_tokenizers(tokenizers: Tokenizers, folder: Path) -> None:
+    """Write the models and how to use them into an existing folder."""
+    joint = tokenizers.src is tokenizers.tgt
+    sides = {"joint": tokenizers.src} if joint else vars(tokenizers)
+    for name, tokenizer in sides.items():
+        (folder / f"{name}.model").write_bytes(tokenizer.serialize())
+    settings = {"joint": joint, "lowercase": tokenizers.src.lowercase}
+    (folder / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+
+
+def prepare_text(text: str, lowercase: bool) -> str:
+    """Text as SentencePiece is to see it."""
+    if lowercase:
+        text = text.lower()
+    return text.replace("\t", " ").replace("\0", " ").replace(SPACE, _SPACE_IN_TEXT)
+
+
+def _model_type(model: bytes) -> str:
+    """Read `trainer_spec.model_type` from the protocol buffer; protobuf is no dependency."""
+    for number, spec in _fields(model):
+        if number == 2 and isinstance(spec, bytes):
+            for inner, value in _fields(spec):
+                if inner == 3 and isinstance(value, int):
+                    return _MODEL_TYPES.get(value, "unigram")
+    return "unigram"
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Numbers and values of a protocol buffer's top-level fields."""
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        key = varint()
+        if key & 7 == 0:
+            yield key >> 3, varint()
+            continue
+        size = {1: 8, 5: 4}.get(key & 7) or varint()
+        yield key >> 3, message[at : at + size]
+        at += size

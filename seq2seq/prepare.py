@@ -1,0 +1,250 @@
+"""The first stage of a run: corpora are read, tokenizers trained, pairs encoded.
+
+Everything is keyed by content: a tokenizer by the text and settings it was trained with, encoded
+pairs by their text, the tokenizer models and the limits. What is there and fits is used again, so
+a second call returns at once. Each part is built aside and renamed when it is complete.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from seq2seq import recipe as recipes
+from seq2seq.data.clean import Ledger, Limits
+from seq2seq.data.corpus import Use, corpus_files, read_pairs
+from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
+from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
+from seq2seq.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = 1
+_KEY = "key"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training needs.
+
+    Attributes:
+        tokenizers: Of the two sides.
+        train: Training pairs within the limits.
+        dev: All development pairs, in the order of their lines.
+        ledger: What became of the training pairs.
+    """
+
+    tokenizers: Tokenizers
+    train: EncodedCorpus
+    dev: EncodedCorpus
+    ledger: Ledger
+
+
+def prepare(recipe: recipes.Recipe) -> Prepared:
+    """Bring tokenizers and encoded pairs into the run directory, as far as they aren't there.
+
+    Raises:
+        DataError: Files are missing and `data.script` doesn't make them, or corpora, tokenizer
+            models or settings don't fit together.
+    """
+    root = Path(recipe.output_dir or f"runs/{recipe.name}")
+    data, section = recipe.data, recipe.tokenizer
+    _make_missing_files(data)
+    folder = root / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    digests = _Digests(folder / "digests.json")
+    train_key = digests.of_corpora(data.train, data, "train")
+    dev_key = digests.of_corpora(data.dev, data, "dev")
+
+    tokenizers = _prepare_tokenizers(recipe, root / "tokenizer", train_key, digests)
+    models = [_digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
+    coding = [_FORMAT, *models, section.lowercase]
+    limits = Limits(data.max_length, data.max_ratio)
+    with_text = section.sampling > 0
+    _prepare_corpus(
+        folder / "train",
+        _key(coding, train_key, vars(limits), with_text),
+        lambda: read_pairs(data.train, data, "train"),
+        tokenizers,
+        limits,
+        with_text,
+    )
+    _prepare_corpus(
+        folder / "dev",
+        _key(coding, dev_key),
+        lambda: read_pairs(data.dev, data, "dev"),
+        tokenizers,
+    )
+    digests.save()
+    ledger = read_ledger(folder / "train")
+    if not ledger.kept:
+        raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
+    sampling = Sampling(tokenizers, section.sampling, recipe.seed) if with_text else None
+    train = EncodedCorpus(folder / "train", sampling)
+    return Prepared(tokenizers, train, EncodedCorpus(folder / "dev"), ledger)
+
+
+def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:
+    """Raw source and target lines of the development set, parallel to `Prepared.dev`."""
+    pairs = list(read_pairs(recipe.data.dev, recipe.data, "dev"))
+    return [src for src, _ in pairs], [tgt for _, tgt in pairs]
+
+
+def _make_missing_files(data: recipes.Data) -> None:
+    missing = _missing_files(data)
+    if missing and data.script is not None:
+        logger.info("%s is missing; running %s", missing[0], data.script)
+        status = subprocess.run([sys.executable, data.script], check=False).returncode
+        if status:
+            raise DataError(f"{data.script}: ended with status {status}; see its output above")
+        missing = _missing_files(data)
+        if missing:
+            raise DataError(
+                f"{missing[0]}: still missing after {data.script}; mend one or the other"
+            )
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise DataError(f"{missing[0]}: no such file{more}; mend the path under data")
+
+
+def _missing_files(data: recipes.Data) -> list[Path]:
+    corpora = [*data.train, *data.dev, *(corpus for test in data.test.values() for corpus in test)]
+    files = (file for corpus in corpora for file in corpus_files(corpus, data))
+    return [file for file in files if not file.exists()]
+
+
+def _prepare_tokenizers(
+    recipe: recipes.Recipe, folder: Path, train_key: str, digests: "_Digests"
+) -> Tokenizers:
+    section = recipe.tokenizer
+    given = section.model or section.src_model
+    if given:
+        models = [section.model] if section.model else [section.src_model, section.tgt_model]
+        paths = [Path(str(model)) for model in models]
+        key = _key("given", [digests.of_file(path) for path in paths], section.lowercase)
+    else:
+        settings = section.model_dump(exclude={"sampling", "model", "src_model", "tgt_model"})
+        key = _key("trained", settings, train_key)
+    if _read_key(folder) == key:
+        return load_tokenizers(folder)
+    if given:
+        sides = [Tokenizer.load(path, lowercase=section.lowercase) for path in paths]
+        tokenizers = Tokenizers(sides[0], sides[-1])
+    else:
+        # Training alone needs this module, and a trained run none of it.
+        from seq2seq.data.tokenizer_training import train_tokenizers
+
+        logger.info("training the tokenizer")
+        data = recipe.data
+        tokenizers = train_tokenizers(lambda: read_pairs(data.train, data, "train"), section)
+    with _building(folder, key) as partial:
+        save_tokenizers(tokenizers, partial)
+    return tokenizers
+
+
+def _prepare_corpus(
+    folder: Path,
+    key: str,
+    read: Callable[[], Iterator[tuple[str, str]]],
+    tokenizers: Tokenizers,
+    limits: Limits | None = None,
+    with_text: bool = False,
+) -> None:
+    if _read_key(folder) == key:
+        return
+    ledger = Ledger()
+    with _building(folder, key) as partial:
+        for ledger in write_corpus(read(), tokenizers, partial, limits=limits, with_text=with_text):
+            logger.info(
+                "encoding %s: %s pairs", folder.name, f"{ledger.read:,}", extra={"progress": True}
+            )
+    logger.info("encoded %s: %s", folder.name, ledger)
+
+
+@contextmanager
+def _building(folder: Path, key: str) -> Iterator[Path]:
+    """Give an empty folder to fill, and put it in place with its key when that has gone well."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    (partial / _KEY).write_text(key, encoding="ascii")
+    for path in partial.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _read_key(folder: Path) -> str | None:
+    try:
+        return (folder / _KEY).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _key(*parts: object) -> str:
+    return _digest(json.dumps(parts, sort_keys=True).encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+class _Digests:
+    """Digests of files, remembered by path, size and time of change."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._used: dict[str, list[object]] = {}
+        try:
+            self._known = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            self._known = {}
+
+    def of_file(self, path: Path) -> str:
+        try:
+            status = path.stat()
+            stamp = [status.st_size, status.st_mtime_ns]
+            name = str(path.resolve())
+            known = self._known.get(name)
+            if known is None or known[:2] != stamp:
+                digest = hashlib.blake2b(digest_size=16)
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+                known = [*stamp, digest.hexdigest()]
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); is the path right?"
+            ) from None
+        self._used[name] = self._known[name] = known
+        return str(known[2])
+
+    def of_corpora(self, corpora: Sequence[recipes.Corpus], data: recipes.Data, use: Use) -> str:
+        """The key of the pairs that `read_pairs` gives.
+
+        A data set of the hub goes by its name: it isn't asked again for news.
+        """
+        parts: list[object] = []
+        for corpus in corpora:
+            for path in corpus_files(corpus, data):
+                inner = (
+                    sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+                )
+                parts.append([[str(p.relative_to(path)), self.of_file(p)] for p in inner])
+            where = corpus.path if corpus.path and corpus.path.startswith("hub:") else None
+            parts.append([where, corpus.columns, corpus.config, corpus.split])
+        return _key(use, data.src, data.tgt, parts)
+
+    def save(self) -> None:
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps(self._used, indent=1), encoding="utf-8")
+        partial.replace(self._path)
