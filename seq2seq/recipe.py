@@ -5,75 +5,36 @@ error messages, `seq2seq recipe --explain`, the JSON schema and `recipes/REFEREN
 derived from here. "Off" is always `null`, `0` or `false`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field, model_validator
 
-
-def _corpus_from_path(value: Any) -> Any:
-    return {"path": value} if isinstance(value, str) else value
-
-
-def _one_or_more(value: Any) -> Any:
-    return [value] if isinstance(value, str | dict) else value
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Corpus(Section):
-    """Where pairs of sentences come from. A plain string is short for `path`."""
-
-    path: str | None = None
-    """What to read, by its form: `NAME.tsv`, `NAME.jsonl` (both also `.gz`), `hub:NAME` for a
-    data set of the `datasets` hub, a directory in that layout, or else a prefix: `data/train`
-    reads `data/train.SRC` and `data/train.TGT` (or these with `.gz`), SRC and TGT being
-    `data.src` and `data.tgt`."""
-
-    src: str | None = None
-    """File with the source side, one sentence a line (`.gz` allowed); instead of `path`."""
-
-    tgt: str | None = None
-    """File with the target side, line by line parallel to `src`; instead of `path`."""
-
-    columns: tuple[str, str] | None = None
-    """Source and target column: names for JSON lines and `datasets` (`translation.en` reaches
-    into a record), 1-based numbers for TSV. Default: `data.src` and `data.tgt`, for TSV 1 and 2."""
-
-    config: str | None = None
-    """Configuration of a `datasets` data set."""
-
-    split: str | None = None
-    """Split of a `datasets` data set. Default: `train`, `validation` or `test` by its use here."""
-
-
-CorpusList = Annotated[
-    tuple[Annotated[Corpus, BeforeValidator(_corpus_from_path)], ...],
-    BeforeValidator(_one_or_more),
-]
+from seq2seq import settings
+from seq2seq.conflicts import find_conflicts, find_missing_files
+from seq2seq.settings import Section
+from seq2seq.settings import changed_keys as changed_keys
+from seq2seq.sources import Corpus as Corpus
+from seq2seq.sources import CorpusList
 
 
 class Data(Section):
     """The corpora and the limits that training pairs must keep to."""
 
-    src: str = Field(min_length=1)
+    src: str = Field(min_length=1, examples=["en"])
     """Source language; also the file suffix or column of corpora that don't name theirs."""
 
-    tgt: str = Field(min_length=1)
+    tgt: str = Field(min_length=1, examples=["de"])
     """Target language; also the file suffix or column of corpora that don't name theirs."""
 
-    train: CorpusList = Field(min_length=1)
+    train: CorpusList = Field(min_length=1, examples=["data/train"])
     """Training corpora, read one after the other."""
 
-    dev: CorpusList = Field(min_length=1)
+    dev: CorpusList = Field(min_length=1, examples=["data/dev"])
     """Development corpora: validation and early stopping look at these, line by line unfiltered."""
 
-    test: dict[str, CorpusList] = {}
+    test: dict[str, CorpusList] = Field(default={})
     """Test sets by name; `evaluate` translates and scores each. Nothing else looks at them."""
 
     script: str | None = None
@@ -174,7 +135,14 @@ class Decoder(Section):
     """Where the attended source goes. `first_layer`: the first layer attends and the layers above
     read the result (GNMT, Wu et al. 2016); trains without a loop over time. `input`: the result
     joins the next step's input (Luong et al. 2015); several times slower. `null`: only into the
-    output layer."""
+    output layer, and so without attention."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _feed_nothing_without_attention(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("attention", "") is None:
+            return {"feeding": None} | given
+        return given
 
 
 class Model(Section):
@@ -196,6 +164,9 @@ class Model(Section):
     tied_embeddings: Literal["two_way", "three_way"] | None = None
     """Share weights: `two_way` target embedding and output layer, `three_way` the source
     embedding too (Press & Wolf 2017)."""
+
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Training(Section):
@@ -229,7 +200,7 @@ class Training(Section):
     weight_decay: float = Field(default=0.0, ge=0)
     """Weight decay: decoupled for `adamw`, an L2 penalty otherwise."""
 
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Decay of the moment estimates of `adam` and `adamw`."""
 
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -257,7 +228,8 @@ class Training(Section):
     """Scale gradients down to this global norm."""
 
     clip_grad_value: float | None = Field(default=None, gt=0)
-    """Clip each gradient entry to this absolute value; instead of `clip_grad_norm`."""
+    """Clip each gradient entry to this absolute value; instead of `clip_grad_norm`, which is off
+    when this is given and it is not."""
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Probability mass that the target spreads over the whole vocabulary (Szegedy et al. 2016)."""
@@ -284,6 +256,13 @@ class Training(Section):
 
     log_every: int = Field(default=50, ge=1)
     """Updates between lines of `metrics.jsonl`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _clip_one_way(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("clip_grad_value") is not None:
+            return {"clip_grad_norm": None} | given
+        return given
 
 
 class Decoding(Section):
@@ -337,7 +316,7 @@ class Evaluation(Section):
 class Recipe(Section):
     """All of a run."""
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, examples=["run"])
     """Name of the run. Default: the recipe file's name without its suffix."""
 
     seed: int = Field(default=1, ge=0, lt=2**31)
@@ -346,7 +325,7 @@ class Recipe(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; `auto` takes a GPU if there is one."""
 
-    output_dir: str | None = None
+    output_dir: str = Field(min_length=1, default_factory=lambda given: f"runs/{given['name']}")
     """The run directory. Default: `runs/NAME`."""
 
     data: Data
@@ -366,3 +345,25 @@ class Recipe(Section):
 
     evaluation: Evaluation = Evaluation()
     """Scores."""
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = (), *, check_files: bool = True) -> Recipe:
+    """Reads and checks a recipe.
+
+    Args:
+        path: YAML file.
+        overrides: `key.sub=value`, as on the command line.
+        check_files: Whether files that the recipe names must exist (or a script to make them);
+            a finished run needs none of them.
+
+    Raises:
+        SettingsError: With all that is wrong, one line each.
+    """
+    checks = (find_conflicts, find_missing_files) if check_files else (find_conflicts,)
+    defaults = {"name": path.stem}
+    return settings.load(path, Recipe, overrides, defaults=defaults, checks=checks)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The complete recipe as YAML, defaults included; loading it gives the same recipe."""
+    return settings.dump(recipe)

@@ -1,0 +1,185 @@
+"""Values of a recipe that are legal one by one but not together, and files that are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seq2seq.keys import Path as KeyPath
+from seq2seq.settings import Conflict
+from seq2seq.sources import Corpus
+
+if TYPE_CHECKING:
+    from seq2seq.recipe import Data, Decoding, Model, Recipe, Tokenizer, Training
+
+_MEANINGFUL = {
+    "columns": ("tsv", "jsonl", "hub", "directory"),
+    "config": ("hub", "directory"),
+    "split": ("hub", "directory"),
+}
+
+
+def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
+    """The combinations in a recipe that cannot be."""
+    yield from _in_data(recipe.data)
+    yield from _in_tokenizer(recipe.tokenizer)
+    yield from _in_model(recipe.model)
+    if recipe.model.tied_embeddings == "three_way" and not recipe.tokenizer.joint:
+        keys = "model.tied_embeddings", "tokenizer.joint"
+        yield Conflict("three_way needs one vocabulary; set tokenizer.joint: true", *keys)
+    yield from _in_training(recipe.training)
+    yield from _in_decoding(recipe.decoding)
+
+
+def find_missing_files(recipe: Recipe) -> Iterator[Conflict]:
+    """The files that a recipe names and that neither exist nor have a script to make them."""
+    script = recipe.data.script
+    if script is not None and not Path(script).is_file():
+        yield Conflict(_no_file(script), "data.script")
+    elif script is None:
+        for path, corpus in _corpora(recipe.data):
+            files = corpus.files(recipe.data.src, recipe.data.tgt)
+            if missing := [str(file) for file in files if not file.is_file()]:
+                yield Conflict(_no_file(*missing), *_file_keys(path, corpus, missing))
+    for key in ("model", "src_model", "tgt_model"):
+        model = getattr(recipe.tokenizer, key)
+        if model is not None and not Path(model).is_file():
+            yield Conflict(_no_file(model), f"tokenizer.{key}")
+
+
+def _no_file(*names: str) -> str:
+    files = " and ".join(f"'{name}'" for name in names)
+    return f"no such file {files}; paths start at the working directory"
+
+
+def _corpora(data: Data) -> Iterator[tuple[KeyPath, Corpus]]:
+    uses: dict[KeyPath, tuple[Corpus, ...]] = {
+        ("data", "train"): data.train,
+        ("data", "dev"): data.dev,
+    }
+    uses |= {("data", "test", name): corpora for name, corpora in data.test.items()}
+    for path, corpora in uses.items():
+        for index, corpus in enumerate(corpora):
+            yield (*path, index), corpus
+
+
+def _file_keys(path: KeyPath, corpus: Corpus, missing: list[str]) -> Iterator[KeyPath]:
+    if corpus.path is None:
+        sides = [side for side in ("src", "tgt") if getattr(corpus, side) in missing]
+        yield from ((*path, side) for side in sides)
+    else:
+        yield (*path, "path")
+    if corpus.path is not None and corpus.kind == "pair":
+        yield from (("data", "src"), ("data", "tgt"))
+
+
+def _in_data(data: Data) -> Iterator[Conflict]:
+    for path, corpus in _corpora(data):
+        yield from _in_corpus(path, corpus)
+    for name in data.test:
+        if not name or name.startswith(".") or "/" in name or "\\" in name:
+            text = "names a file of the evaluation; use letters, digits and any of - _ ."
+            yield Conflict(text, ("data", "test", name))
+
+
+def _in_corpus(path: KeyPath, corpus: Corpus) -> Iterator[Conflict]:
+    sides = [side for side in ("src", "tgt") if getattr(corpus, side) is not None]
+    keys = [(*path, key) for key in ("path", "src", "tgt")]
+    if corpus.path is not None and sides:
+        yield Conflict("give either path or src and tgt, not both", *reversed(keys))
+    elif corpus.path is None and not sides:
+        yield Conflict("names no corpus; give path, or src and tgt", *keys)
+    elif corpus.path is None and len(sides) == 1:
+        other = "tgt" if sides == ["src"] else "src"
+        yield Conflict(f"needs {other} beside it", (*path, sides[0]), (*path, other))
+    for key, kinds in _MEANINGFUL.items():
+        if getattr(corpus, key) is not None and corpus.kind not in kinds:
+            what = {"pair": "plain text", "tsv": "TSV", "jsonl": "JSON lines"}[corpus.kind]
+            yield Conflict(f"{what} has no {key}; remove it", (*path, key), keys[0])
+    numbers = corpus.columns if corpus.kind == "tsv" else None
+    if numbers and not all(number.isdecimal() and int(number) > 0 for number in numbers):
+        text = "columns of TSV are numbers from 1; for example [1, 2]"
+        yield Conflict(text, (*path, "columns"), keys[0])
+
+
+def _in_tokenizer(tokenizer: Tokenizer) -> Iterator[Conflict]:
+    sides = {"src_model": "tgt_model", "tgt_model": "src_model"}
+    given = [key for key in sides if getattr(tokenizer, key) is not None]
+    for key in given:
+        if tokenizer.model is not None:
+            text = "model is for both sides already; remove one of them"
+            yield Conflict(text, f"tokenizer.{key}", "tokenizer.model")
+            return
+        if len(given) == 1:
+            text = f"needs {sides[key]} beside it"
+            yield Conflict(text, f"tokenizer.{key}", f"tokenizer.{sides[key]}")
+    if given and tokenizer.joint:
+        text = "a model for each side needs tokenizer.joint: false"
+        yield Conflict(text, f"tokenizer.{given[0]}", "tokenizer.joint")
+    if tokenizer.model is not None and not tokenizer.joint:
+        text = (
+            "one model for both sides needs tokenizer.joint: true; or give src_model and tgt_model"
+        )
+        yield Conflict(text, "tokenizer.model", "tokenizer.joint")
+    if tokenizer.sampling > 0 and tokenizer.type in ("char", "word"):
+        text = f"a {tokenizer.type} tokenizer has one way to segment; set 0, or type bpe or unigram"
+        yield Conflict(text, "tokenizer.sampling", "tokenizer.type")
+
+
+def _in_model(model: Model) -> Iterator[Conflict]:
+    encoder, decoder = model.encoder, model.decoder
+    if decoder.attention is None and decoder.feeding is not None:
+        text = "without attention there is nothing to feed; set null, or give decoder.attention"
+        yield Conflict(text, "model.decoder.feeding", "model.decoder.attention")
+    if model.tied_embeddings == "three_way" and encoder.embedding_dim != decoder.embedding_dim:
+        sizes = f"{encoder.embedding_dim} and {decoder.embedding_dim}"
+        yield Conflict(
+            f"three_way needs equal embedding_dim in encoder and decoder, not {sizes}",
+            "model.tied_embeddings",
+            "model.encoder.embedding_dim",
+            "model.decoder.embedding_dim",
+        )
+    if model.bridge == "copy":
+        size = encoder.hidden_size * (2 if encoder.bidirectional else 1)
+        both = {
+            "rnn_type": (encoder.rnn_type, decoder.rnn_type),
+            "num_layers": (encoder.num_layers, decoder.num_layers),
+            "hidden_size": (size, decoder.hidden_size),
+        }
+        for key, (ours, theirs) in both.items():
+            if ours != theirs:
+                note = (
+                    " (both directions)" if key == "hidden_size" and encoder.bidirectional else ""
+                )
+                yield Conflict(
+                    f"copy needs equal {key} in encoder and decoder, not {ours}{note} and {theirs}",
+                    "model.bridge",
+                    f"model.encoder.{key}",
+                    f"model.decoder.{key}",
+                    *(["model.encoder.bidirectional"] if key == "hidden_size" else []),
+                )
+
+
+def _in_training(training: Training) -> Iterator[Conflict]:
+    if training.clip_grad_value is not None and training.clip_grad_norm is not None:
+        text = "clip_grad_norm is given too; set one of them to null"
+        yield Conflict(text, "training.clip_grad_value", "training.clip_grad_norm")
+    if training.min_learning_rate > training.learning_rate:
+        yield Conflict(
+            f"must be at most learning_rate ({training.learning_rate:g})",
+            "training.min_learning_rate",
+            "training.learning_rate",
+        )
+    if training.momentum > 0 and training.optimizer != "sgd":
+        text = f"{training.optimizer} has no momentum; set 0, or optimizer: sgd"
+        yield Conflict(text, "training.momentum", "training.optimizer")
+
+
+def _in_decoding(decoding: Decoding) -> Iterator[Conflict]:
+    if decoding.n_best > decoding.beam_size:
+        text = f"must be at most beam_size ({decoding.beam_size}), not {decoding.n_best}"
+        yield Conflict(text, "decoding.n_best", "decoding.beam_size")
+    if decoding.max_length is not None and decoding.min_length > decoding.max_length:
+        text = f"must be at most max_length ({decoding.max_length}), not {decoding.min_length}"
+        yield Conflict(text, "decoding.min_length", "decoding.max_length")
