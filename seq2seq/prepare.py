@@ -14,12 +14,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seq2seq import recipe as recipes
 from seq2seq.data.clean import Ledger, Limits
-from seq2seq.data.corpus import Use, corpus_files, read_pairs
+from seq2seq.data.corpus import Use, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
@@ -70,7 +70,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     with_text = section.sampling > 0
     _prepare_corpus(
         folder / "train",
-        _key(coding, train_key, vars(limits), with_text),
+        _key(coding, train_key, asdict(limits), with_text),
         lambda: read_pairs(data.train, data, "train"),
         tokenizers,
         limits,
@@ -116,7 +116,7 @@ def _make_missing_files(data: recipes.Data) -> None:
 
 def _missing_files(data: recipes.Data) -> list[Path]:
     corpora = [*data.train, *data.dev, *(corpus for test in data.test.values() for corpus in test)]
-    files = (file for corpus in corpora for file in corpus_files(corpus, data))
+    files = (file for corpus in corpora for file in corpus.files(data.src, data.tgt))
     return [file for file in files if not file.exists()]
 
 
@@ -144,6 +144,8 @@ def _prepare_tokenizers(
         logger.info("training the tokenizer")
         data = recipe.data
         tokenizers = train_tokenizers(lambda: read_pairs(data.train, data, "train"), section)
+        sizes = {len(tokenizers.src): None, len(tokenizers.tgt): None}
+        logger.info("trained the tokenizer: %s pieces", " and ".join(f"{n:,}" for n in sizes))
     with _building(folder, key) as partial:
         save_tokenizers(tokenizers, partial)
     return tokenizers
@@ -177,7 +179,7 @@ def _building(folder: Path, key: str) -> Iterator[Path]:
     yield partial
     (partial / _KEY).write_text(key, encoding="ascii")
     for path in partial.iterdir():
-        with path.open("rb") as file:
+        with path.open("r+b") as file:
             os.fsync(file.fileno())
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -235,13 +237,12 @@ class _Digests:
         """
         parts: list[object] = []
         for corpus in corpora:
-            for path in corpus_files(corpus, data):
-                inner = (
-                    sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-                )
-                parts.append([[str(p.relative_to(path)), self.of_file(p)] for p in inner])
-            where = corpus.path if corpus.path and corpus.path.startswith("hub:") else None
-            parts.append([where, corpus.columns, corpus.config, corpus.split])
+            files = corpus.files(data.src, data.tgt)
+            names = [file.name for file in files] if corpus.kind == "directory" else []
+            contents = [self.of_file(file) for file in files]
+            where = corpus.path if corpus.kind == "hub" else None
+            columns, config, split = corpus.columns, corpus.config, corpus.split
+            parts.append([corpus.kind, where, names, contents, columns, config, split])
         return _key(use, data.src, data.tgt, parts)
 
     def save(self) -> None:

@@ -11,6 +11,9 @@ from torch import Tensor
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.special import BOS, EOS, PAD
 
+Rows = Sequence[npt.NDArray[np.integer] | Sequence[int]]
+"""Id sequences."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -42,7 +45,7 @@ class Batch:
         )
 
 
-def pad(sequences: Sequence[npt.NDArray[np.integer] | Sequence[int]]) -> tuple[Tensor, Tensor]:
+def pad(sequences: Rows) -> tuple[Tensor, Tensor]:
     """Lay sequences side by side.
 
     Returns:
@@ -64,6 +67,8 @@ def load_batch(corpus: EncodedCorpus, index: npt.NDArray[np.int64], epoch: int =
         epoch: With the corpus' seed and a pair's line it determines how the pair is segmented, if
             the corpus has subword sampling; else it doesn't matter.
     """
+    src_ids: Rows
+    tgt_ids: Rows
     if corpus.sampling is None:
         src_ids = [corpus.src(i) for i in index.tolist()]
         tgt_ids = [corpus.tgt(i) for i in index.tolist()]

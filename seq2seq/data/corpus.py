@@ -72,39 +72,14 @@ def read_pairs(corpora: Sequence[recipe.Corpus], data: recipe.Data, use: Use) ->
         yield from _read_corpus(corpus, data, use)
 
 
-def corpus_files(corpus: recipe.Corpus, data: recipe.Data) -> list[Path]:
-    """The files of a corpus: two for parallel text, one or a directory else, none for a hub name.
-
-    Of a file that isn't there, its compressed form is taken if that one is.
-    """
-    if corpus.path is None:
-        names = [str(corpus.src), str(corpus.tgt)]
-    elif corpus.path.startswith("hub:"):
-        return []
-    elif (
-        corpus.path.endswith((".tsv", ".jsonl", ".tsv.gz", ".jsonl.gz"))
-        or Path(corpus.path).is_dir()
-    ):
-        names = [corpus.path]
-    else:
-        names = [f"{corpus.path}.{data.src}", f"{corpus.path}.{data.tgt}"]
-    return [
-        Path(name + ".gz")
-        if not Path(name).exists() and Path(name + ".gz").exists()
-        else Path(name)
-        for name in names
-    ]
-
-
 def _read_corpus(corpus: recipe.Corpus, data: recipe.Data, use: Use) -> Iterator[Pair]:
-    files = corpus_files(corpus, data)
-    if len(files) == 2:
-        return _read_parallel(files[0], files[1])
-    suffixes = files[0].name.removesuffix(".gz") if files else ""
-    if suffixes.endswith(".tsv"):
-        return _read_tsv(files[0], corpus.columns or ("1", "2"))
+    files = corpus.files(data.src, data.tgt)
     columns = corpus.columns or (data.src, data.tgt)
-    if suffixes.endswith(".jsonl"):
+    if corpus.kind == "pair":
+        return _read_parallel(*files)
+    if corpus.kind == "tsv":
+        return _read_tsv(files[0], corpus.columns or ("1", "2"))
+    if corpus.kind == "jsonl":
         return _read_jsonl(files[0], columns)
     return _read_dataset(corpus, columns, use)
 

@@ -43,23 +43,21 @@ class Sampling:
 
 
 class _Lists:
-    """Random access to a column of id lists that is split into record batches."""
+    """A column of id lists, by record batch."""
 
-    def __init__(self, batches: list[pa.RecordBatch], column: str, starts: npt.NDArray[np.int64]):
+    def __init__(self, batches: list[pa.RecordBatch], column: str) -> None:
         columns = [batch.column(column) for batch in batches]
-        self._offsets = [c.offsets.to_numpy() for c in columns]
-        self._values = [c.values.to_numpy() for c in columns]
-        self._starts = starts
+        self._offsets = [lists.offsets.to_numpy() for lists in columns]
+        self._values = [lists.values.to_numpy() for lists in columns]
 
-    def __getitem__(self, i: int) -> Ids:
-        batch = int(self._starts.searchsorted(i, side="right")) - 1
-        offsets, row = self._offsets[batch], i - self._starts[batch]
-        values: Ids = self._values[batch][offsets[row] : offsets[row + 1]]
-        return values
+    def row(self, batch: int, row: int) -> Ids:
+        offsets = self._offsets[batch]
+        ids: Ids = self._values[batch][offsets[row] : offsets[row + 1]]
+        return ids
 
     def lengths(self) -> npt.NDArray[np.int32]:
         parts = [np.diff(offsets) for offsets in self._offsets]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+        return np.concatenate([np.zeros(0, dtype=np.int32), *parts])
 
 
 class EncodedCorpus:
@@ -77,8 +75,8 @@ class EncodedCorpus:
             self._batches = list(pa.ipc.open_stream(file))
         sizes = [batch.num_rows for batch in self._batches]
         self._starts = np.cumsum([0, *sizes], dtype=np.int64)
-        self._src = _Lists(self._batches, "src", self._starts)
-        self._tgt = _Lists(self._batches, "tgt", self._starts)
+        self._src = _Lists(self._batches, "src")
+        self._tgt = _Lists(self._batches, "tgt")
         self._lines = [batch.column("line").to_numpy() for batch in self._batches]
         self.src_lengths = self._src.lengths()
         self.tgt_lengths = self._tgt.lengths()
@@ -88,11 +86,11 @@ class EncodedCorpus:
 
     def src(self, i: int) -> Ids:
         """Source ids of a pair with the end mark; a view of the file."""
-        return self._src[i]
+        return self._src.row(*self._locate(i))
 
     def tgt(self, i: int) -> Ids:
         """Target ids of a pair with the end mark; a view of the file."""
-        return self._tgt[i]
+        return self._tgt.row(*self._locate(i))
 
     def line(self, i: int) -> int:
         """Number of a pair among all that were read for the corpus, counted from 0."""

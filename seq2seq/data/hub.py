@@ -23,13 +23,12 @@ def read_records(corpus: recipe.Corpus, split: str) -> Iterator[dict[str, Any]]:
     """
     name = str(corpus.path)
     try:
-        records = _open(name, corpus.config, split)
+        yield from _open(name, corpus.config, split)
     except Exception as error:  # The library raises whatever its loaders do.
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise DataError(
             f"{name} ({split}): cannot be read ({reason}); check its name, `config` and `split`"
         ) from error
-    yield from records
 
 
 def _open(name: str, config: str | None, split: str) -> Any:

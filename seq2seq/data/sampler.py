@@ -61,7 +61,7 @@ class Sampler:
 
     def _cut_sentences(self, rng: np.random.Generator) -> list[Ints]:
         order = np.lexsort((rng.random(len(self._src)), self._src))
-        lengths, starts, counts = np.unique(self._src[order], return_index=True, return_counts=True)
+        _, starts, counts = np.unique(self._src[order], return_index=True, return_counts=True)
         position = np.arange(len(order)) - np.repeat(starts, counts)
         is_leftover = position < np.repeat(counts % self._batch_size, counts)
         full = self._by_length(order[~is_leftover], rng)

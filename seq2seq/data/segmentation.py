@@ -8,6 +8,8 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from heapq import heapify, heappop, heappush
+from operator import add
 from typing import Protocol
 
 Random = Callable[[], float]
@@ -15,14 +17,18 @@ Random = Callable[[], float]
 
 SPACE = "\u2581"
 _WORD = re.compile(f"{SPACE}[^{SPACE}]*|^[^{SPACE}]+")
-_MAX_CACHED_WORDS = 1 << 17
+_MAX_CACHED_WORDS = 1 << 16
+_LONGEST_CACHED_WORD = 24
 _UNKNOWN_PENALTY = 10.0
+
+_Lattice = list[tuple[list[int], list[float]]]
+"""For each end of a piece its possible starts and their cumulated probabilities."""
 
 
 class Segmenter(Protocol):
     """Cuts a word of normalised text (spaces are U+2581) into pieces."""
 
-    def segment(self, word: str, amount: float, random: Random) -> tuple[str, ...]:
+    def segment(self, word: str, amount: float, random: Random) -> list[str]:
         """The pieces of a word; characters without a piece stand for themselves."""
 
 
@@ -31,58 +37,56 @@ def split_words(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-class _State:
-    """A partly merged word: its symbols and where each possible merge leads, best merge first."""
-
-    __slots__ = ("merges", "next", "symbols")
-
-    def __init__(self, symbols: tuple[str, ...], scores: Mapping[str, float]) -> None:
-        self.symbols = symbols
-        found = []
-        for i, (left, right) in enumerate(zip(symbols, symbols[1:], strict=False)):
-            score = scores.get(left + right)
-            if score is not None:
-                found.append((-score, i))
-        self.merges = [i for _, i in sorted(found)]
-        self.next: list[_State | None] = [None] * len(found)
-
-    def merge(self, choice: int, scores: Mapping[str, float]) -> "_State":
-        state = self.next[choice]
-        if state is None:
-            i, symbols = self.merges[choice], self.symbols
-            merged = (*symbols[:i], symbols[i] + symbols[i + 1], *symbols[i + 2 :])
-            state = self.next[choice] = _State(merged, scores)
-        return state
-
-
 class BpeDropout:
     """Byte pair encoding that skips each possible merge with some probability at each step.
 
-    Provilkov et al. (2020), algorithm 1. The states that a word went through are kept, so that
-    a step costs little more than a random number.
+    Provilkov et al. (2020), algorithm 1.
 
     Args:
-        scores: Score of each piece; the pair of symbols whose merger scores highest goes first.
+        scores: Score of each piece; the neighbours whose merger scores highest go first, of equal
+            ones the leftmost.
     """
 
     def __init__(self, scores: Mapping[str, float]) -> None:
         self._scores = scores
-        self._words: dict[str, _State] = {}
 
-    def segment(self, word: str, amount: float, random: Random) -> tuple[str, ...]:
+    def segment(self, word: str, amount: float, random: Random) -> list[str]:
         """The pieces of a word, `amount` being the probability to skip a merge."""
-        state = self._words.get(word)
-        if state is None:
-            if len(self._words) >= _MAX_CACHED_WORDS:
-                self._words.clear()
-            state = self._words[word] = _State(tuple(word), self._scores)
-        while True:
-            for choice in range(len(state.merges)):
-                if random() >= amount:
-                    state = state.next[choice] or state.merge(choice, self._scores)
-                    break
-            else:
-                return state.symbols
+        scores, end = self._scores, len(word)
+        symbols = list(word)
+        before, after = list(range(-1, end - 1)), list(range(1, end + 1))
+        merges = [
+            (-scores[piece], i, piece)
+            for i, piece in enumerate(map(add, word, word[1:]))
+            if piece in scores
+        ]
+        heapify(merges)
+        skipped = []
+        while merges:
+            merge = heappop(merges)
+            _, i, piece = merge
+            right = after[i]
+            if right == end or symbols[i] + symbols[right] != piece:
+                continue
+            if random() < amount:
+                skipped.append(merge)
+                continue
+            symbols[i], symbols[right] = piece, ""
+            beyond = after[i] = after[right]
+            if beyond != end:
+                before[beyond] = i
+                self._propose(merges, i, piece + symbols[beyond])
+            if i:
+                self._propose(merges, before[i], symbols[before[i]] + piece)
+            for merge in skipped:
+                heappush(merges, merge)
+            skipped.clear()
+        return [symbol for symbol in symbols if symbol]
+
+    def _propose(self, merges: list[tuple[float, int, str]], i: int, piece: str) -> None:
+        score = self._scores.get(piece)
+        if score is not None:
+            heappush(merges, (-score, i, piece))
 
 
 class UnigramSampler:
@@ -99,15 +103,15 @@ class UnigramSampler:
         self._scores = scores
         self._longest = max(map(len, scores), default=1)
         self._unknown = min(scores.values(), default=0.0) - _UNKNOWN_PENALTY
-        self._words: dict[tuple[str, float], list[tuple[list[int], list[float]]]] = {}
+        self._words: dict[tuple[str, float], _Lattice] = {}
 
-    def segment(self, word: str, amount: float, random: Random) -> tuple[str, ...]:
+    def segment(self, word: str, amount: float, random: Random) -> list[str]:
         """The pieces of a word, `amount` being the inverse temperature."""
-        lattice = self._words.get((word, amount))
-        if lattice is None:
+        lattice = self._words.get((word, amount)) or self._build_lattice(word, amount)
+        if len(word) <= _LONGEST_CACHED_WORD:
             if len(self._words) >= _MAX_CACHED_WORDS:
                 self._words.clear()
-            lattice = self._words[word, amount] = self._build_lattice(word, amount)
+            self._words[word, amount] = lattice
         pieces, end = [], len(word)
         while end:
             starts, shares = lattice[end]
@@ -115,12 +119,12 @@ class UnigramSampler:
             start = starts[min(bisect_right(shares, random()), last)] if last else starts[0]
             pieces.append(word[start:end])
             end = start
-        return tuple(reversed(pieces))
+        pieces.reverse()
+        return pieces
 
-    def _build_lattice(self, word: str, amount: float) -> list[tuple[list[int], list[float]]]:
-        """For each end of a piece its possible starts and their cumulated probabilities."""
+    def _build_lattice(self, word: str, amount: float) -> _Lattice:
         totals = [0.0]
-        lattice: list[tuple[list[int], list[float]]] = [([], [])]
+        lattice: _Lattice = [([], [])]
         for end in range(1, len(word) + 1):
             starts, weights = [], []
             for start in range(max(0, end - self._longest), end):
