@@ -4,6 +4,7 @@ Error messages, `--explain` and the reference all take their words from here.
 """
 
 import difflib
+import textwrap
 import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -220,3 +221,33 @@ def suggest(model: type[BaseModel], path: Sequence[str | int]) -> str:
         return f"did you mean '{by_name[close[0]]}'?"
     place = f" {dotted([part for part in path[:-1] if isinstance(part, str)])}".rstrip()
     return f"`seq2seq recipe --explain{place}` lists the known ones"
+
+
+def explain(model: type[BaseModel], name: str) -> str | None:
+    """What `--explain` prints about a dotted key or, without a name, about the top level.
+
+    None if there is no such key.
+    """
+    key = find(model, [part for part in name.split(".") if part])
+    if key is None:
+        return None
+    lines = [name, *(f"  {fact}" for fact in _facts(key)), ""] if name else []
+    if key.section is not None:
+        lines += [_summary(below) for below in walk(key.section) if len(below.path) == 1]
+    return "\n".join(lines).rstrip()
+
+
+def _facts(key: Key) -> Iterator[str]:
+    yield from textwrap.wrap(key.doc, 88)
+    if key.section is None or key.section is not key.bare[0]:
+        yield f"legal    {legal(key)}"
+    if key.default:
+        yield f"default  {key.default}"
+    elif key.is_required and key.section is not key.bare[0]:
+        yield "default  none; it must be given"
+
+
+def _summary(key: Key) -> str:
+    name = str(key.path[-1]) + ":" * (key.section is not None and key.section is key.bare[0])
+    doc = textwrap.shorten(key.doc, 70, placeholder=" …")
+    return f"  {name:<24} {key.default or '':<12} {doc}".rstrip()

@@ -15,6 +15,10 @@ import yaml
 
 COMMAND_LINE = "command line"
 BASE = "base"
+BASE_DOC = (
+    "Recipe to inherit from, relative to this file. Sections are inherited key by key, "
+    "lists and single values are replaced as a whole, a section set to `null` starts afresh."
+)
 MAX_DEPTH = 20
 
 _BOOLEANS = {"true": True, "True": True, "TRUE": True} | dict.fromkeys(

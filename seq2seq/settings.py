@@ -16,6 +16,7 @@ from seq2seq.keys import Key, describe, dotted, find, limits, show, suggest
 from seq2seq.keys import Path as KeyPath
 from seq2seq.nodes import (
     BASE,
+    BASE_DOC,
     COMMAND_LINE,
     Dumper,
     Node,
@@ -76,14 +77,33 @@ def load(
     """
     problems: list[Problem] = []
     root = read_tree(path, problems)
+    if root is not None and isinstance(root.value, dict):
+        for key, value in (defaults or {}).items():
+            root.value.setdefault(key, Node(Place(str(path), 1), value, value))
+    return _load(root, model, overrides, checks, problems)
+
+
+def from_overrides(model: type[Model], overrides: Sequence[str]) -> Model:
+    """Makes settings of `key.sub=value` alone.
+
+    Raises:
+        SettingsError: With all mistakes, one line each.
+    """
+    return _load(Node(Place(COMMAND_LINE), {}), model, overrides, (), [])
+
+
+def _load(
+    root: Node | None,
+    model: type[Model],
+    overrides: Sequence[str],
+    checks: Sequence[Check[Model]],
+    problems: list[Problem],
+) -> Model:
     trees = list(read_overrides(overrides, problems))
     if root is None:
         raise SettingsError(map(str, problems))
     for tree in trees:
         root = merge(root, tree)
-    assert isinstance(root.value, dict)
-    for key, value in (defaults or {}).items():
-        root.value.setdefault(key, Node(Place(str(path), 1), value, value))
     settling = _Settling(model, root, problems)
     settings: Model = settling.settle()
     for check in checks:
@@ -303,11 +323,11 @@ def _changed(old: Any, new: Any, path: tuple[str, ...]) -> Iterable[str]:
         yield ".".join(path)
 
 
-def json_schema(model: type[BaseModel], base_doc: str) -> dict[str, Any]:
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """JSON schema for editors. Nothing is required in it: `base` may supply anything."""
     schema = model.model_json_schema()
     for part in (schema, *schema.get("$defs", {}).values()):
         part.pop("required", None)
-    base = {"type": "string", "description": base_doc}
+    base = {"type": "string", "description": BASE_DOC}
     schema["properties"] = {BASE: base} | schema["properties"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
