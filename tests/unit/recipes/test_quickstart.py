@@ -197,8 +197,8 @@ def test_clauses_order_their_words_as_german_does(load) -> None:
 
 
 def test_english_sentences_are_distinct_and_have_one_translation(generate: ModuleType) -> None:
-    first, second = (dict(generate.generate(5000, seed=seed)) for seed in (3, 4))
-    assert len(first) == len(second) == 5000
+    first, second = (dict(generate.generate(20_000, seed=seed)) for seed in (3, 4))
+    assert len(first) == len(second) == 20_000
     shared = first.keys() & second.keys()
     assert len(shared) > 100
     assert {line: first[line] for line in shared} == {line: second[line] for line in shared}
