@@ -39,12 +39,14 @@ class Prepared:
         train: Training pairs within the limits.
         dev: All development pairs, in the order of their lines.
         ledger: What became of the training pairs.
+        key: Names the content of all these.
     """
 
     tokenizers: Tokenizers
     train: EncodedCorpus
     dev: EncodedCorpus
     ledger: Ledger
+    key: str
 
 
 def prepare(recipe: recipes.Recipe) -> Prepared:
@@ -88,7 +90,8 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
         raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
     sampling = Sampling(tokenizers, section.sampling, recipe.seed) if with_text else None
     train = EncodedCorpus(folder / "train", sampling)
-    return Prepared(tokenizers, train, EncodedCorpus(folder / "dev"), ledger)
+    key = _key(_read_key(folder / "train"), _read_key(folder / "dev"))
+    return Prepared(tokenizers, train, EncodedCorpus(folder / "dev"), ledger, key)
 
 
 def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:
@@ -210,6 +213,7 @@ class _Digests:
             self._known = dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             self._known = {}
+        self._saved = dict(self._known)
 
     def of_file(self, path: Path) -> str:
         try:
@@ -246,6 +250,8 @@ class _Digests:
         return _key(use, data.src, data.tgt, parts)
 
     def save(self) -> None:
+        if self._used == self._saved:
+            return
         partial = self._path.with_suffix(".partial")
         partial.write_text(json.dumps(self._used, indent=1), encoding="utf-8")
         partial.replace(self._path)

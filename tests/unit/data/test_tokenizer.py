@@ -1,0 +1,222 @@
+import io
+import itertools
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import sentencepiece
+
+from seq2seq.data.tokenizer import (
+    Tokenizer,
+    Tokenizers,
+    load_tokenizers,
+    save_tokenizers,
+)
+from seq2seq.data.tokenizer_training import MAX_LINES, _spread, train_tokenizers
+from seq2seq.errors import DataError
+from seq2seq.recipe import Tokenizer as Section
+from seq2seq.special import BOS, EOS, PAD, UNK
+
+RNG = random.Random(7)
+SYLLABLES = ["ba", "ko", "lü", "mi", "ner", "so", "tag", "ur", "ße", "wi", "xen", "Yo"]
+WORDS = ["".join(RNG.choices(SYLLABLES, k=RNG.randint(1, 4))) for _ in range(300)]
+LINES = [" ".join(RNG.choices(WORDS, k=RNG.randint(1, 12))) for _ in range(600)]
+TYPES = ["unigram", "bpe", "char", "word"]
+
+
+def train(lines=LINES, **settings) -> Tokenizer:
+    settings = {"vocab_size": 200} | settings
+    return train_tokenizers(lambda: ((line, line) for line in lines), Section(**settings)).src
+
+
+@pytest.fixture(scope="module")
+def tokenizers() -> dict[str, Tokenizer]:
+    return {kind: train(type=kind, vocab_size=400) for kind in TYPES}
+
+
+def foreign_model(kind: str, **options) -> bytes:
+    """A model with SentencePiece's own ids and normalisation."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(LINES),
+        model_writer=model,
+        model_type=kind,
+        vocab_size=options.pop("vocab_size", 400),
+        minloglevel=2,
+        **options,
+    )
+    return model.getvalue()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_text_survives_but_for_runs_of_spaces(kind, tokenizers):
+    tokenizer = tokenizers[kind]
+    assert tokenizer.decode(tokenizer.encode(LINES)) == LINES
+    line = f"  {WORDS[0]}\t{WORDS[1]}   {WORDS[2]} "
+    assert tokenizer.decode(tokenizer.encode([line, "", " "])) == [" ".join(WORDS[:3]), "", ""]
+    assert tokenizer.encode([]) == tokenizer.decode([]) == []
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_special_ids_are_fixed_and_silent(kind, tokenizers):
+    tokenizer = tokenizers[kind]
+    ids = tokenizer.encode([LINES[0]])[0]
+    assert min(ids) > EOS and max(ids) < len(tokenizer)
+    assert tokenizer.decode([[BOS, *ids, EOS, PAD, PAD]]) == [LINES[0]]
+    assert tokenizer.pieces([PAD, UNK, BOS, EOS]) == ["<pad>", "<unk>", "<s>", "</s>"]
+    assert "".join(tokenizer.pieces(ids)).replace("\u2581", " ").strip() == LINES[0]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_unknown_characters_show_as_unk(kind, tokenizers):
+    tokenizer = tokenizers[kind]
+    ids = tokenizer.encode([f"{WORDS[0]} \u2603 {WORDS[1]}"])[0]
+    assert ids.count(UNK) == 1
+    assert tokenizer.decode([ids]) == [f"{WORDS[0]} <unk> {WORDS[1]}"]
+
+
+def test_characters_are_kept_as_they_are():
+    odd = [
+        "\ufb01n \uff21\u00bd e\u0301\u00e9 \u2581 x\u2581y \u2028 \u00a0 \u3000. 1<2>0 <unk> <s>"
+    ]
+    tokenizer = train(lines=LINES + odd * 5, type="char")
+    assert tokenizer.decode(tokenizer.encode(odd)) == odd
+
+
+def test_byte_fallback_spells_anything():
+    texts = ["\u2603 \U0001f600", "a\u0301\u2028b", "\u2581", "\ufb01 \uff21"]
+    tokenizer = train(byte_fallback=True, vocab_size=400)
+    ids = tokenizer.encode(texts)
+    assert not any(UNK in row for row in ids)
+    assert tokenizer.decode(ids) == texts
+    assert tokenizer.decode([tokenizer.sample(text, 0.5, 1) for text in texts]) == texts
+
+
+def test_lowercase_is_that_of_python(tmp_path):
+    tokenizer = train(lowercase=True, type="char")
+    upper = "YO TAGSSE TAGße"
+    assert tokenizer.decode(tokenizer.encode([upper])) == ["yo tagsse tagße"]
+    assert tokenizer.decode([tokenizer.sample(upper, 0.1, 1)]) == ["yo tagsse tagße"]
+    save_tokenizers(Tokenizers(tokenizer, tokenizer), tmp_path)
+    assert load_tokenizers(tmp_path).src.encode([upper]) == tokenizer.encode([upper])
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_small_corpora_get_fewer_pieces(kind):
+    tokenizer = train(lines=["ab ab abc"], type=kind, vocab_size=5000)
+    assert 4 < len(tokenizer) < 30
+    assert tokenizer.decode(tokenizer.encode(["ab abc"])) == ["ab abc"]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_vocabulary_smaller_than_the_alphabet(kind):
+    with pytest.raises(DataError, match=r"tokenizer\.vocab_size: 8 is too small.* need \d+ pieces"):
+        train(type=kind, vocab_size=8)
+
+
+@pytest.mark.parametrize("lines", [[], ["", " "]])
+def test_no_text_to_train_on(lines):
+    with pytest.raises(DataError, match="no text to train"):
+        train(lines=lines)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_training_is_reproducible(kind, tokenizers):
+    assert train(type=kind, vocab_size=400).serialize() == tokenizers[kind].serialize()
+
+
+def test_training_lines_are_spread_evenly():
+    pairs = [(str(i), "") for i in range(1000)]
+    assert list(_spread(pairs, 1000, MAX_LINES)) == pairs
+    taken = [int(src) for src, _ in _spread(pairs, 1000, 30)]
+    assert len(taken) == 30
+    assert {b - a for a, b in itertools.pairwise(taken)} == {33, 34}
+
+
+def test_separate_models_learn_their_side_only(tmp_path):
+    pairs = [("aaa ab", "xyx yyx")] * 20
+    section = Section(joint=False, type="char", vocab_size=20)
+    trained = train_tokenizers(lambda: iter(pairs), section)
+    save_tokenizers(trained, tmp_path)
+    loaded = load_tokenizers(tmp_path)
+    assert loaded.src is not loaded.tgt
+    assert loaded.src.decode(loaded.src.encode(["ab"])) == ["ab"]
+    assert UNK in loaded.src.encode(["xy"])[0]
+    assert UNK not in loaded.tgt.encode(["xy"])[0]
+
+
+def test_joint_models_are_one(tmp_path, tokenizers):
+    save_tokenizers(Tokenizers(tokenizers["bpe"], tokenizers["bpe"]), tmp_path)
+    loaded = load_tokenizers(tmp_path)
+    assert loaded.src is loaded.tgt
+    assert loaded.src.encode(LINES) == tokenizers["bpe"].encode(LINES)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("options", [{}, {"pad_id": 3}, {"bos_id": -1, "eos_id": -1}])
+def test_models_with_other_special_ids_are_renumbered(kind, options):
+    model = foreign_model(kind, hard_vocab_limit=False, **options)
+    tokenizer = Tokenizer(model)
+    original = sentencepiece.SentencePieceProcessor(model_proto=model)
+    ids = tokenizer.encode(LINES)
+    assert min(min(row) for row in ids) > EOS
+    assert max(max(row) for row in ids) < len(tokenizer)
+    assert [tokenizer.pieces(row) for row in ids] == original.encode(LINES, out_type=str)
+    assert tokenizer.decode([[BOS, *row, EOS, PAD] for row in ids]) == LINES
+    assert tokenizer.encode(["\u2603"])[0][-1] == UNK
+
+
+def test_unusable_models(tmp_path):
+    with pytest.raises(DataError, match=r"none\.model: cannot be read"):
+        Tokenizer.load(tmp_path / "none.model")
+    (tmp_path / "bad.model").write_bytes(b"no model at all")
+    with pytest.raises(DataError, match=r"bad\.model: no SentencePiece model"):
+        Tokenizer.load(tmp_path / "bad.model")
+    with pytest.raises(DataError, match="prepare the run first"):
+        load_tokenizers(tmp_path)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_sampling_is_a_function_of_its_arguments(kind, tokenizers):
+    tokenizer = tokenizers[kind]
+    jobs = [(line, 0.3, seed) for seed, line in enumerate(LINES)]
+    expected = [tokenizer.sample(*job) for job in jobs]
+    shuffled = random.Random().sample(range(len(jobs)), len(jobs))
+    random.seed(0)
+    fresh = Tokenizer(tokenizer.serialize())
+    with ThreadPoolExecutor(4) as pool:
+        again = dict(
+            zip(shuffled, pool.map(lambda i: fresh.sample(*jobs[i]), shuffled), strict=True)
+        )
+    assert [again[i] for i in range(len(jobs))] == expected
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_samples_are_segmentations_of_the_text(kind, tokenizers):
+    tokenizer = tokenizers[kind]
+    samples = [tokenizer.sample(line, 0.2, seed) for seed, line in enumerate(LINES)]
+    assert tokenizer.decode(samples) == LINES
+    assert [tokenizer.sample(line, 0.0, 1) for line in LINES] == tokenizer.encode(LINES)
+    varied = sum(a != b for a, b in zip(samples, tokenizer.encode(LINES), strict=True))
+    assert varied > 0.5 * len(LINES) if kind in ("bpe", "unigram") else varied == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"byte_fallback": True}, {"split_by_whitespace": False}])
+def test_bpe_sampling_without_a_skip_is_plain_encoding(options):
+    model = foreign_model("bpe", hard_vocab_limit=False, **options | {"vocab_size": 500})
+    tokenizer = Tokenizer(model)
+    texts = [*LINES, "", "\u2603\u2603 x\u2603", "\u2603 \u2603", "unseen Ωords\u2581q"]
+    almost_never = 1e-300
+    assert [tokenizer.sample(text, almost_never, 1) for text in texts] == tokenizer.encode(texts)
+
+
+def test_cold_unigram_sampling_is_plain_encoding(tokenizers):
+    tokenizer = tokenizers["unigram"]
+    texts = [*LINES, "\u2603\u2603 ba\u2603", ""]
+    assert [tokenizer.sample(text, 1e6, 1) for text in texts] == tokenizer.encode(texts)
+
+
+def test_bpe_with_all_merges_skipped_spells(tokenizers):
+    tokenizer = tokenizers["bpe"]
+    spelled = tokenizer.pieces(tokenizer.sample("ba ko", 1.0, 3))
+    assert spelled == ["\u2581", "b", "a", "\u2581", "k", "o"]

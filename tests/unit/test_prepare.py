@@ -1,0 +1,249 @@
+import json
+import logging
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from seq2seq import prepare as prepare_module
+from seq2seq.data import tokenizer_training
+from seq2seq.errors import DataError
+from seq2seq.prepare import Prepared, prepare, read_dev
+from seq2seq.recipe import Recipe
+
+SCRIPT = """
+import pathlib
+for split in ("train", "dev"):
+    for side in ("en", "de"):
+        pathlib.Path(f"made/{split}.{side}").write_text("some words here\\n" * 9)
+"""
+
+
+def write_split(folder: Path, split: str, pairs: list[tuple[str, str]]) -> None:
+    folder.mkdir(exist_ok=True)
+    for side, suffix in enumerate(("en", "de")):
+        text = "".join(pair[side] + "\n" for pair in pairs)
+        (folder / f"{split}.{suffix}").write_text(text, encoding="utf-8")
+
+
+def make_pairs(count: int, seed: int = 1) -> list[tuple[str, str]]:
+    rng = random.Random(seed)
+    words = ["red", "green", "blue", "house", "tree", "boat"]
+    sentences = [" ".join(rng.choices(words, k=rng.randint(1, 8))) for _ in range(count)]
+    return [(sentence, sentence[::-1]) for sentence in sentences]
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def corpora():
+    write_split(Path("text"), "train", [*make_pairs(200), ("", "blank"), ("long " * 90, "x")])
+    write_split(Path("text"), "dev", [*make_pairs(20, seed=2), ("", "blank"), ("a", "b " * 99)])
+
+
+def make_recipe(folder="text", **changes) -> Recipe:
+    sections = {
+        "data": {"src": "en", "tgt": "de", "train": f"{folder}/train", "dev": f"{folder}/dev"},
+        "tokenizer": {"vocab_size": 60},
+    }
+    for section, keys in changes.items():
+        sections[section] |= keys
+    sections["data"].setdefault("max_length", 50)
+    return Recipe.model_validate({"name": "test", "output_dir": "run"} | sections)
+
+
+def snapshot() -> dict[str, tuple[int, int]]:
+    files = (path for path in Path("run").rglob("*") if path.is_file())
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def texts(prepared: Prepared, name: str = "train") -> list[tuple[str, str]]:
+    corpus = getattr(prepared, name)
+    ids = [(corpus.src(i).tolist(), corpus.tgt(i).tolist()) for i in range(len(corpus))]
+    src, tgt = prepared.tokenizers.src, prepared.tokenizers.tgt
+    return [(src.decode([s])[0], tgt.decode([t])[0]) for s, t in ids]
+
+
+class Work:
+    """What `prepare` did, by what it logged."""
+
+    def __init__(self, caplog):
+        self._caplog = caplog
+
+    def of(self, recipe: Recipe) -> tuple[Prepared, set[str]]:
+        self._caplog.clear()
+        with self._caplog.at_level(logging.INFO, "seq2seq"):
+            prepared = prepare(recipe)
+        messages = [record.getMessage() for record in self._caplog.records]
+        starts = {
+            "tokenizer": "training the tokenizer",
+            "train": "encoded train",
+            "dev": "encoded dev",
+        }
+        return prepared, {
+            name
+            for name, start in starts.items()
+            if any(message.startswith(start) for message in messages)
+        }
+
+
+@pytest.fixture
+def work(caplog):
+    return Work(caplog)
+
+
+def test_training_pairs_are_cleaned_and_dev_lines_are_not(corpora):
+    prepared = prepare(make_recipe())
+    assert texts(prepared) == make_pairs(200)
+    ledger = prepared.ledger
+    assert (ledger.read, ledger.kept, ledger.blank, ledger.too_long) == (202, 200, 1, 1)
+    assert json.loads(Path("run/data/train/ledger.json").read_text()) == ledger.to_dict()
+    src, tgt = read_dev(make_recipe())
+    assert [(s.strip(), t.strip()) for s, t in zip(src, tgt, strict=True)] == texts(prepared, "dev")
+    assert len(prepared.dev) == 22
+
+
+def test_the_second_time_there_is_nothing_to_do(corpora, work, monkeypatch):
+    first, done = work.of(make_recipe())
+    assert done == {"tokenizer", "train", "dev"}
+    before = snapshot()
+
+    def fail(*_):
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(prepare_module, "read_pairs", fail)
+    monkeypatch.setattr(tokenizer_training, "train_tokenizers", fail)
+    second, done = work.of(make_recipe())
+    assert not done
+    assert texts(first) == texts(second)
+    assert snapshot() == before
+
+
+def test_new_content_of_the_same_size_is_noticed(corpora, work):
+    work.of(make_recipe())
+    path = Path("text/train.en")
+    path.write_text(path.read_text().replace("green", "greem"))
+    prepared, done = work.of(make_recipe())
+    assert done == {"tokenizer", "train", "dev"}
+    assert "greem" in " ".join(src for src, _ in texts(prepared))
+
+
+def test_new_development_text_is_encoded_alone(corpora, work):
+    work.of(make_recipe())
+    write_split(Path("text"), "dev", make_pairs(9))
+    prepared, done = work.of(make_recipe())
+    assert done == {"dev"}
+    assert texts(prepared, "dev") == make_pairs(9)
+
+
+def test_touched_and_moved_files_are_known_by_their_content(corpora, work):
+    work.of(make_recipe())
+    os.utime("text/train.en", (1, 1))
+    assert not work.of(make_recipe())[1]
+    Path("text").rename("moved")
+    assert not work.of(make_recipe("moved"))[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"data": {"max_length": 20}}, {"train"}),
+        ({"data": {"max_ratio": 2}}, {"train"}),
+        ({"tokenizer": {"sampling": 0.1}}, {"train"}),
+        ({"tokenizer": {"vocab_size": 50}}, {"tokenizer", "train", "dev"}),
+        ({"tokenizer": {"lowercase": True}}, {"tokenizer", "train", "dev"}),
+        ({"data": {"dev": "text/train"}}, {"dev"}),
+    ],
+)
+def test_what_depends_on_a_setting_is_done_again(changes, expected, corpora, work):
+    work.of(make_recipe())
+    assert work.of(make_recipe(**changes))[1] == expected
+    assert not work.of(make_recipe(**changes))[1]
+
+
+def test_given_models_are_used(corpora, work):
+    work.of(make_recipe(tokenizer={"joint": False}))
+    Path("run/tokenizer").rename("models")
+    sides = {"src_model": "models/src.model", "tgt_model": "models/tgt.model", "joint": False}
+    prepared, done = work.of(make_recipe(tokenizer=sides))
+    assert "tokenizer" not in done
+    assert texts(prepared) == make_pairs(200)
+    assert not work.of(make_recipe(tokenizer=sides))[1]
+    joint, _ = work.of(make_recipe(tokenizer={"model": "models/src.model"}))
+    assert joint.tokenizers.src is joint.tokenizers.tgt
+    with pytest.raises(DataError, match=r"models/no\.model: cannot be read"):
+        prepare(make_recipe(tokenizer={"model": "models/no.model"}))
+
+
+def test_sampling_is_wired(corpora):
+    prepared = prepare(make_recipe(tokenizer={"sampling": 0.1}))
+    assert prepared.train.sampling is not None
+    assert prepared.dev.sampling is None
+    assert prepare(make_recipe()).train.sampling is None
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_a_broken_off_prepare_is_made_up_for(step, corpora, work, monkeypatch):
+    steps = iter(range(100))
+
+    def break_off(original):
+        def wrapped(*args, **options):
+            if next(steps) == step:
+                raise KeyboardInterrupt
+            return original(*args, **options)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", break_off(Path.write_text))
+        patch.setattr(Path, "rename", break_off(Path.rename))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(make_recipe())
+    prepared, _ = work.of(make_recipe())
+    assert texts(prepared) == make_pairs(200)
+    assert not list(Path("run").rglob(".*"))
+    assert not work.of(make_recipe())[1]
+
+
+def test_the_script_makes_missing_files():
+    Path("made").mkdir()
+    Path("make.py").write_text(SCRIPT)
+    recipe = make_recipe("made", data={"script": "make.py"})
+    assert prepare(recipe).ledger.kept == 9
+    Path("make.py").write_text("raise SystemExit(3)")
+    assert prepare(recipe).ledger.kept == 9
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (None, r"text/train\.en: no such file \(and 3 more\)"),
+        ("raise SystemExit(3)", r"make\.py: ended with status 3"),
+        ("", r"text/train\.en: still missing after make\.py"),
+    ],
+)
+def test_files_that_stay_missing(script, message):
+    if script is not None:
+        Path("make.py").write_text(script)
+    data = {"script": "make.py"} if script is not None else {}
+    with pytest.raises(DataError, match=message):
+        prepare(make_recipe(data=data))
+
+
+def test_nothing_left_to_train_on():
+    write_split(Path("text"), "train", [("", "a"), ("a", "")])
+    write_split(Path("text"), "dev", make_pairs(3))
+    with pytest.raises(DataError, match=r"data\.train: 0 of 2 pairs kept; dropped 2 blank"):
+        prepare(make_recipe())
+
+
+def test_wrong_data_leaves_nothing_that_is_trusted(corpora, work):
+    Path("text/train.de").write_bytes(b"\xff\n" * 202)
+    with pytest.raises(DataError, match=r"text/train\.de:1: not UTF-8"):
+        prepare(make_recipe())
+    write_split(Path("text"), "train", make_pairs(30))
+    assert texts(work.of(make_recipe())[0]) == make_pairs(30)
