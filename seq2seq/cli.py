@@ -91,12 +91,10 @@ def _train(arguments: Namespace) -> int:
 
 
 def _train_recipe(recipe: Recipe, again: str) -> int:
-    from seq2seq.prepare import prepare
     from seq2seq.train import train
 
-    prepare(recipe)  # here, so that an interruption ends it at once
     with _Interruption() as interruption:
-        outcome = train(recipe, stop=lambda: interruption.signal is not None)
+        outcome = train(recipe, stop=interruption)
     if outcome.status == "interrupted":
         print(f"stopped and saved in {recipe.output_dir}; to go on: {again}", file=sys.stderr)
         return 128 + (interruption.signal or signal.SIGINT)
@@ -104,16 +102,24 @@ def _train_recipe(recipe: Recipe, again: str) -> int:
 
 
 class _Interruption:
-    """While it lasts the first Ctrl-C or SIGTERM is only noted, the second has its usual effect."""
+    """Says, when it is called, whether to stop.
+
+    From the first call on the first Ctrl-C or SIGTERM is only noted and the second has its usual
+    effect; before it, while there is nothing to save, both have.
+    """
 
     signal: int | None = None
 
     def __enter__(self) -> _Interruption:
         self._before: dict[int, Any] = {}
-        with contextlib.suppress(ValueError):  # only the main thread may handle signals
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
         return self
+
+    def __call__(self) -> bool:
+        if not self._before:
+            with contextlib.suppress(ValueError):  # only the main thread may handle signals
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    self._before[number] = signal.signal(number, self._note)
+        return self.signal is not None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
@@ -156,7 +162,7 @@ def _show_translations(recipe: Recipe, run: Path, tests: list[str]) -> None:
     if not tests:
         translator = Translator.load(run, decoding=None, device=None, checkpoint="best")
         answers = translator.translate(pairs[i][0] for i in chosen)
-        outputs = [_texts(answer)[0] for answer in answers]
+        outputs = [answer.text for answer in answers]
     else:
         outputs = [outputs[i] for i in chosen]
     for index, output in zip(chosen, outputs, strict=True):
@@ -246,10 +252,6 @@ def _open_output(path: Path | None) -> Iterator[TextIO]:
         yield file
 
 
-def _texts(translation: Translation) -> list[str]:
-    return [hypothesis.text for hypothesis in translation.hypotheses] or [""]
-
-
 def _format(translation: Translation, arguments: Any, n_best: int) -> Iterator[str]:
     """The lines that answer one line."""
     if arguments.json:
@@ -257,16 +259,13 @@ def _format(translation: Translation, arguments: Any, n_best: int) -> Iterator[s
             {"text": h.text, "score": h.score, "log_prob": h.log_prob, "tokens": h.tokens}
             for h in translation.hypotheses
         ]
-        answer = {"line": translation.line, "src": translation.src, "translations": answers}
+        answer = {"line": translation.line + 1, "src": translation.src, "translations": answers}
         yield json.dumps(answer, ensure_ascii=False)
         return
-    number = f"{translation.line}\t" if n_best > 1 else ""
-    if arguments.scores and translation.hypotheses:
-        for hypothesis in translation.hypotheses:
-            yield f"{number}{hypothesis.score:.4f}\t{hypothesis.text}"
-    else:
-        for text in _texts(translation):
-            yield f"{number}{text}"
+    number = f"{translation.line + 1}\t" if n_best > 1 else ""
+    for hypothesis in translation.hypotheses:
+        score = f"{hypothesis.score:.4f}\t" if arguments.scores else ""
+        yield f"{number}{score}{hypothesis.text}"
 
 
 def _score(arguments: Namespace) -> int:

@@ -89,7 +89,7 @@ def _in_corpus(path: KeyPath, corpus: Corpus) -> Iterator[Conflict]:
     if corpus.path is not None and sides:
         yield Conflict("give either path or src and tgt, not both", *reversed(keys))
     elif corpus.path is None and not sides:
-        yield Conflict("names no corpus; give path, or src and tgt", *keys)
+        yield Conflict("names no corpus; give path, or src and tgt", path, *keys)
     elif corpus.path is None and len(sides) == 1:
         other = "tgt" if sides == ["src"] else "src"
         yield Conflict(f"needs {other} beside it", (*path, sides[0]), (*path, other))

@@ -53,10 +53,15 @@ for _name, (_pattern, _first) in _RESOLVERS.items():
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is written; without a line it is about the whole file."""
+    """Where something is written; without a line it is about the whole file.
+
+    Attributes:
+        order: Tells apart what stands in one line, or on the command line.
+    """
 
     file: str
     line: int | None = None
+    order: int = 0
 
     def __str__(self) -> str:
         """The place as it begins a message."""
@@ -96,27 +101,31 @@ class Node:
 class _Reader:
     """Turns the text of one place into nodes and collects what is wrong with it."""
 
-    def __init__(self, file: str, problems: list[Problem], line: int | None = 1) -> None:
+    def __init__(self, file: str, problems: list[Problem], override: int | None = None) -> None:
         self.file = file
         self.problems = problems
-        self.has_lines = line is not None
+        self.override = override
 
     def place(self, mark: Any) -> Place:
-        return Place(self.file, mark.line + 1 if self.has_lines else None)
+        return self.at(mark.line + 1, mark.column)
+
+    def at(self, line: int, column: int = 0) -> Place:
+        if self.override is not None:
+            return Place(self.file, order=self.override)
+        return Place(self.file, line, column)
 
     def parse(self, text: str, key: str = "") -> Node | None:
         try:
             composed = yaml.compose(text, Loader=Loader)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, int(error.position)) + 1
-            place = Place(self.file, line if self.has_lines else None)
             character = f"U+{int(error.character):04X}"
-            self._report(place, key, f"control character {character}; remove it")
+            self._report(self.at(line), key, f"control character {character}; remove it")
         except yaml.MarkedYAMLError as error:
             self._report(*_explain_syntax(error, text, self.place, key))
         else:
             if composed is None:
-                return Node(Place(self.file, 1 if self.has_lines else None), None)
+                return Node(self.at(1), None)
             return self.convert(composed, self.place(composed.start_mark), (key,) if key else ())
         return None
 
@@ -145,7 +154,7 @@ class _Reader:
                 continue
             key = str(key_node.value)
             if key in entries:
-                first = f"first in line {entries[key].place.line}" if self.has_lines else "keep one"
+                first = "keep one" if self.override else f"first in line {entries[key].place.line}"
                 self._report(place, ".".join((*path, key)), f"given twice, {first}")
                 continue
             entries[key] = self.convert(value_node, place, (*path, key))
@@ -257,9 +266,9 @@ def merge(base: Node, over: Node) -> Node:
 
 def read_overrides(overrides: Sequence[str], problems: list[Problem]) -> Iterator[Node]:
     """A tree of one key for each `key.sub=value`."""
-    place = Place(COMMAND_LINE)
     seen: set[str] = set()
-    for override in overrides:
+    for number, override in enumerate(overrides, 1):
+        place = Place(COMMAND_LINE, order=number)
         key, separator, text = override.partition("=")
         key = key.strip()
         if not separator or not all(key.split(".")):
@@ -268,7 +277,7 @@ def read_overrides(overrides: Sequence[str], problems: list[Problem]) -> Iterato
             problems.append(Problem(place, key, "can only stand in a file"))
         elif key in seen:
             problems.append(Problem(place, key, "given twice; keep one"))
-        elif (node := _Reader(COMMAND_LINE, problems, line=None).parse(text, key)) is not None:
+        elif (node := _Reader(COMMAND_LINE, problems, number).parse(text, key)) is not None:
             seen.add(key)
             for part in reversed(key.split(".")):
                 node = Node(place, {part: node})

@@ -316,7 +316,7 @@ class Evaluation(Section):
 class Recipe(Section):
     """All of a run."""
 
-    name: str = Field(min_length=1, examples=["run"])
+    name: str = Field(min_length=1, default_factory=lambda: "run")
     """Name of the run. Default: the recipe file's name without its suffix."""
 
     seed: int = Field(default=1, ge=0, lt=2**31)

@@ -102,6 +102,7 @@ def _load(
     trees = list(read_overrides(overrides, problems))
     if root is None:
         raise SettingsError(map(str, problems))
+    main = root.place.file
     for tree in trees:
         root = merge(root, tree)
     settling = _Settling(model, root, problems)
@@ -109,14 +110,19 @@ def _load(
     for check in checks:
         settling.report_conflicts(check(settings))
     if problems:
-        raise SettingsError(map(str, _in_order(problems)))
+        raise SettingsError(map(str, _in_order(problems, main)))
     return settings
 
 
-def _in_order(problems: list[Problem]) -> list[Problem]:
-    files = list(dict.fromkeys(problem.place.file for problem in problems))
-    files.sort(key=lambda file: file == COMMAND_LINE)
-    return sorted(problems, key=lambda p: (files.index(p.place.file), p.place.line or 0))
+def _in_order(problems: list[Problem], main: str) -> list[Problem]:
+    """Problems as they are written: those of the main file first, of the command line last."""
+
+    def order(problem: Problem) -> tuple[int, str, int, int]:
+        place = problem.place
+        rank = 2 if place.file == COMMAND_LINE else int(place.file != main)
+        return rank, place.file, place.line or 0, place.order
+
+    return sorted(problems, key=order)
 
 
 class _Settling:
@@ -139,7 +145,7 @@ class _Settling:
             except ValidationError as error:
                 details = error.errors(include_url=False, include_input=False)
             for detail in sorted(details, key=lambda detail: -len(detail["loc"])):
-                if detail["type"] != "default_factory_not_called":
+                if not _is_consequence(detail["type"], detail["loc"], details):
                     self._mend(
                         detail["type"], tuple(detail["loc"]), detail.get("ctx", {}), detail["msg"]
                     )
@@ -214,6 +220,12 @@ class _Settling:
         assert isinstance(parent.value, dict)
         example = key.field.examples[0] if key.field and key.field.examples else {}
         parent.value[str(path[-1])] = Node(parent.place, example)
+
+
+def _is_consequence(kind: str, path: KeyPath, details: Sequence[Any]) -> bool:
+    """Whether a mistake comes of others and goes with them."""
+    deeper = any(d["loc"] != path and d["loc"][: len(path)] == path for d in details)
+    return kind == "default_factory_not_called" or (kind == "too_short" and deeper)
 
 
 def _is_number(node: Node) -> bool:

@@ -1,0 +1,271 @@
+import gzip
+import io
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from seq2seq.cli import COMMANDS, main
+
+Capture = pytest.CaptureFixture[str]
+
+
+def fake_module(patch: pytest.MonkeyPatch, name: str, **contents: Any) -> None:
+    """Stands in for a module of the package, which needs torch and a trained model."""
+    module = ModuleType(f"seq2seq.{name}")
+    vars(module).update(contents)
+    patch.setitem(sys.modules, f"seq2seq.{name}", module)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "r.yaml"
+    file.write_text("data: {src: en, tgt: de, train: hub:x, dev: hub:x}", encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def run_dir(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run whose translator answers with upper and title case."""
+    folder = recipe.parent / "run"
+    folder.mkdir()
+    recipe.rename(folder / "recipe.yaml")
+
+    class Translator:
+        @classmethod
+        def load(cls, run: Path, **settings: Any) -> "Translator":
+            cls.settings = settings
+            return cls()
+
+        def translate(self, lines: Iterable[str]) -> Iterator[Any]:
+            for number, line in enumerate(lines):
+                texts = [line.upper(), line.title()][: self.settings["decoding"].n_best]
+                hypotheses = [
+                    SimpleNamespace(text=t, score=-0.5, log_prob=-1.0, tokens=t.split())
+                    for t in texts
+                ]
+                yield SimpleNamespace(line=number, src=line, hypotheses=hypotheses)
+
+    fake_module(monkeypatch, "translate", Translator=Translator)
+    return folder
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Puts bytes on standard input."""
+
+    def put(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+
+    return put
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+def test_help_has_an_example(command: list[str], capsys: Capture) -> None:
+    assert main([*command, "--help"]) == 0
+    assert f"example: seq2seq {' '.join(command)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["bogus"], "seq2seq: argument COMMAND: invalid choice: 'bogus'"),
+        (["score", "a"], "seq2seq score: the following arguments are required: REF; see "),
+        (["translate", "r", "--beams", "2"], "seq2seq: unrecognized arguments: --beams 2; see "),
+        (["recipe"], "seq2seq recipe: give a RECIPE, --explain or --schema"),
+        (["translate", "nope"], "nope: not a run directory (no such directory); "),
+        (["recipe", "--explain", "training.lerning_rate"], "command line: training.lerning_rate: "
+         "unknown key; did you mean 'learning_rate'?"),
+    ],
+)  # fmt: skip
+def test_mistakes_take_one_line(argv: list[str], message: str, capsys: Capture) -> None:
+    assert main(argv) == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith(message)
+    assert errors.count("\n") == 1
+
+
+def test_recipe_prints_what_loads_back(recipe: Path, capsys: Capture) -> None:
+    assert main(["recipe", str(recipe), "seed=5"]) == 0
+    text = capsys.readouterr().out
+    recipe.write_text(text, encoding="utf-8")
+    assert main(["recipe", str(recipe)]) == 0
+    assert capsys.readouterr().out == text
+    assert "seed: 5\n" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "parts"),
+    [
+        ("training.learning_rate", ["a number, greater than 0", "default  0.001", "schedule"]),
+        ("decoding", ["beam_size", "length_penalty"]),
+        ("data.train", ["columns", "must be given"]),
+        ("base", ["inherit"]),
+        ("", ["data:", "seed"]),
+    ],
+)
+def test_explain(key: str, parts: list[str], capsys: Capture) -> None:
+    assert main(["recipe", "--explain", key]) == 0
+    text = capsys.readouterr().out
+    assert [part for part in parts if part not in text] == []
+
+
+def test_schema_is_json(capsys: Capture) -> None:
+    assert main(["recipe", "--schema"]) == 0
+    assert "base" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_translate_line_by_line(
+    run_dir: Path, typed: Callable[[bytes], None], capsys: Capture
+) -> None:
+    typed("a\u2028b\r\n\nc d".encode())
+    assert main(["translate", "run"]) == 0
+    assert capsys.readouterr() == ("A\u2028B\n\nC D\n", "")
+
+
+def test_translate_n_best_with_scores(
+    run_dir: Path, typed: Callable[[bytes], None], capsys: Capture
+) -> None:
+    typed(b"ab\ncd\n")
+    assert main(["translate", "run", "--n-best", "2", "--scores"]) == 0
+    expected = "1\t-0.5000\tAB\n1\t-0.5000\tAb\n2\t-0.5000\tCD\n2\t-0.5000\tCd\n"
+    assert capsys.readouterr().out == expected
+
+
+def test_translate_json(run_dir: Path, typed: Callable[[bytes], None], capsys: Capture) -> None:
+    typed("ä b\n".encode())
+    assert main(["translate", "run", "--json"]) == 0
+    translation = {"text": "Ä B", "score": -0.5, "log_prob": -1.0, "tokens": ["Ä", "B"]}
+    answer = {"line": 1, "src": "ä b", "translations": [translation]}
+    assert json.loads(capsys.readouterr().out) == answer
+
+
+def test_translate_compressed_files(run_dir: Path, capsys: Capture) -> None:
+    with gzip.open("in.gz", "wt") as file:
+        file.write("a\n\nb\n")
+    assert main(["translate", "run", "--input", "in.gz", "--output", "out.gz"]) == 0
+    with gzip.open("out.gz", "rt") as file:
+        assert file.read() == "A\n\nB\n"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--beam-size", "0"], "command line: decoding.beam_size: must be at least 1, not 0"),
+        (["--n-best", "9"], "command line: decoding.n_best: must be at most beam_size (5), not 9"),
+        (["--device", "tpu"], "command line: device: must be one of auto, cpu, cuda, mps, "
+         "not 'tpu'"),
+        (["--output", "no/such"], "no/such: cannot be written (no such file or directory); "
+         "name another file"),
+        (["-i", "run/recipe.yaml", "-o", "run/recipe.yaml"], "run/recipe.yaml: is input and "
+         "output; write to another file"),
+    ],
+)  # fmt: skip
+def test_translate_mistakes(
+    options: list[str], message: str, run_dir: Path, typed: Callable[[bytes], None], capsys: Capture
+) -> None:
+    typed(b"a\n")
+    assert main(["translate", "run", *options]) == 2
+    assert capsys.readouterr() == ("", message + "\n")
+
+
+def test_score_as_sacrebleu_and_as_json(tmp_path: Path, capsys: Capture) -> None:
+    from sacrebleu import corpus_bleu
+
+    hyp, ref = ["a b c d e", "f g h i"], ["a b c d x", "f g h i"]
+    (tmp_path / "hyp").write_text("\n".join(hyp))
+    (tmp_path / "ref").write_text("\n".join(ref) + "\n")
+    files = [str(tmp_path / "hyp"), str(tmp_path / "ref")]
+    assert main(["score", *files, "--metrics", "bleu,accuracy", "--bootstrap", "0", "--json"]) == 0
+    bleu, accuracy = json.loads(capsys.readouterr().out)
+    assert bleu["value"] == corpus_bleu(hyp, [ref]).score
+    assert (accuracy["value"], accuracy["interval"]) == (50.0, None)
+    assert main(["score", *files, "--bootstrap", "0"]) == 0
+    assert f"{bleu['value']:.2f}" in capsys.readouterr().out
+
+
+def test_score_names_unequal_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("hyp").write_text("a\nb\n")
+    Path("ref").write_text("a\n")
+    assert main(["score", "hyp", "ref"]) == 2
+    message = "ref: 1 lines, but hyp has 2; they must answer line by line\n"
+    assert capsys.readouterr() == ("", message)
+    assert main(["score", "hyp", "hyp", "--metrics", "blue"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("must be one of bleu, chrf, ter, accuracy, not 'blue'")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_says_how_to_go_on(
+    number: signal.Signals, recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    before = signal.getsignal(number)
+
+    def train(recipe: Any, *, stop: Callable[[], bool]) -> Any:
+        assert not stop()
+        os.kill(os.getpid(), number)
+        assert stop()
+        return SimpleNamespace(status="interrupted")
+
+    fake_module(monkeypatch, "train", train=train)
+    assert main(["run", "r.yaml", "name=a b"]) == 128 + number
+    errors = capsys.readouterr().err
+    assert errors.endswith("saved in runs/a b; to go on: seq2seq run r.yaml 'name=a b'\n")
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_interrupt_aborts(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(recipe: Any, *, stop: Callable[[], bool]) -> Any:
+        stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second signal did nothing")
+
+    fake_module(monkeypatch, "train", train=train)
+    assert main(["train", "r.yaml"]) == 130
+
+
+def test_logs_go_to_stderr_and_only_once(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def train(recipe: Any, *, stop: Callable[[], bool]) -> Any:
+        logging.getLogger("seq2seq.train").info("step %d", 1, extra={"progress": True})
+        return SimpleNamespace(status="finished")
+
+    fake_module(monkeypatch, "train", train=train)
+    for _ in range(2):
+        assert main(["train", "r.yaml"]) == 0
+        assert capsys.readouterr() == ("", "step 1\n")
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m seq2seq recipe --schema | head -c 1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert (result.stdout, result.stderr) == ("{", "")
+
+
+def test_help_imports_nothing_heavy_and_score_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a b c d\n")
+    for argv, heavy in (
+        (["--help"], {"torch", "datasets", "pydantic", "yaml"}),
+        (["score", str(tmp_path / "a"), str(tmp_path / "a")], {"torch", "datasets"}),
+    ):
+        code = f"import sys, seq2seq.cli as c; c.main({argv}); print({heavy} & set(sys.modules))"
+        result = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert result.stdout.endswith("set()\n")
