@@ -50,7 +50,7 @@ def find_missing_files(recipe: Recipe) -> Iterator[Conflict]:
 
 def _no_file(*names: str) -> str:
     files = " and ".join(f"'{name}'" for name in names)
-    return f"no such file {files}; paths start at the working directory"
+    return f"no such file{'s' * (len(names) > 1)} {files}; paths start at the working directory"
 
 
 def _corpora(data: Data) -> Iterator[tuple[KeyPath, Corpus]]:

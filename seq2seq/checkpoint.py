@@ -1,0 +1,120 @@
+"""Checkpoints: one safetensors file each, with everything that isn't a tensor as JSON inside.
+
+A file is written aside, synced and renamed, so a checkpoint is whole or not there. `last` keeps
+all that a resumed run needs, and the one before it; `best` only the weights.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Version of the layout; a file of another version is refused."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name and JSON values by name."""
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors below a prefix, without it."""
+        start = len(prefix) + 1
+        return {k[start:]: v for k, v in self.tensors.items() if k.startswith(prefix + ".")}
+
+
+def weights_of(model: nn.Module, prefix: str = "model") -> dict[str, Tensor]:
+    """The parameters by name, shared ones once."""
+    return {f"{prefix}.{name}": p.detach() for name, p in model.named_parameters()}
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy parameters as `weights_of` names them (without the prefix) into a model."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(weights[name])
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser as `optimizer.PARAMETER.NAME`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{index}.{name}": value
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Restore what `optimizer_tensors` took (without the prefix)."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def save(path: Path, checkpoint: Checkpoint, *, keep_previous: bool = False) -> None:
+    """Write a checkpoint in place of the one at `path`, which stays whole until the new one is.
+
+    Args:
+        path: the file.
+        checkpoint: what to write.
+        keep_previous: keep the replaced one as `previous_path(path)`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    values = json.dumps(checkpoint.values | {"format": FORMAT})
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    save_file(tensors, partial, metadata={"values": values})
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    if keep_previous and path.exists():
+        path.replace(previous_path(path))
+    partial.replace(path)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        SafetensorError: the file is damaged.
+        FileNotFoundError: there is none.
+    """
+    with safe_open(path, framework="pt") as file:
+        values = json.loads((file.metadata() or {}).get("values", "{}"))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if values.get("format") != FORMAT:
+        raise SafetensorError(f"format {values.get('format')}, not {FORMAT}")
+    return Checkpoint(tensors, values)
+
+
+def load_last(path: Path) -> Checkpoint | None:
+    """The newest whole checkpoint, if there is one: that at `path` or the one before it."""
+    for candidate in (path, previous_path(path)):
+        if not candidate.exists():
+            continue
+        try:
+            return load(candidate)
+        except SafetensorError as error:
+            logger.warning("%s: damaged (%s); taking the one before it", candidate, error)
+    return None
+
+
+def previous_path(path: Path) -> Path:
+    """Where the generation before `path` is kept."""
+    return path.with_name(f"previous-{path.name}")

@@ -1,0 +1,119 @@
+"""The recurrent decoder with attention.
+
+There is one path for training, scoring and search: `forward` over any number of steps. In training
+these are the whole target, in search one, with several hypotheses (rows) per sentence.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq import recipe
+from seq2seq.model.attention import ATTENTIONS, Memory
+from seq2seq.model.recurrent import Recurrent, State, init_embedding, init_linear
+from seq2seq.special import PAD
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """Where the decoder is, for N rows, an equal number of neighbouring ones per sentence.
+
+    Attributes:
+        lower: state of the layers below the attention, each (L, N, H).
+        upper: state of the layers above it, each (L, N, H); empty if there are none.
+        feed: the last readout (N, R) for input feeding.
+        memory: the source, one row per sentence; absent without attention.
+    """
+
+    lower: State
+    upper: State
+    feed: Tensor | None
+    memory: Memory | None
+
+    def select(self, rows: Tensor, sentences: Tensor | None = None) -> "DecoderState":
+        """Tile, reorder or drop rows, (N',), and sentences, (B',), if not all of them stay."""
+        return DecoderState(
+            tuple(part.index_select(1, rows) for part in self.lower),
+            tuple(part.index_select(1, rows) for part in self.upper),
+            None if self.feed is None else self.feed.index_select(0, rows),
+            self.memory
+            if self.memory is None or sentences is None
+            else self.memory.select(sentences),
+        )
+
+
+class Decoder(nn.Module):
+    """Predicts features of the next token from the tokens so far and the attended source.
+
+    The layers below the attention (one for `first_layer` feeding, otherwise all) read the
+    embeddings, the attention compares their output with the source, the layers above read both.
+    With `input` feeding the readout joins the next step's input, which costs a loop over time.
+    """
+
+    def __init__(
+        self, section: recipe.Decoder, vocab_size: int, memory_size: int, dropout: float, size: int
+    ) -> None:
+        super().__init__()
+        hidden = section.hidden_size
+        attends = section.attention is not None
+        num_lower = 1 if attends and section.feeding == "first_layer" else section.num_layers
+        num_upper = section.num_layers - num_lower
+        context = memory_size if attends else 0
+        self.input_feeding = attends and section.feeding == "input"
+        self.readout_size = size
+        self.embedding = init_embedding(
+            nn.Embedding(vocab_size, section.embedding_dim, padding_idx=PAD)
+        )
+        self.dropout = nn.Dropout(dropout)
+        fed = section.embedding_dim + (size if self.input_feeding else 0)
+        self.lower = Recurrent(section.rnn_type, fed, hidden, num_lower, dropout=dropout)
+        self.upper = (
+            Recurrent(section.rnn_type, hidden + context, hidden, num_upper, dropout=dropout)
+            if num_upper
+            else None
+        )
+        self.attention = (
+            ATTENTIONS[section.attention](hidden, memory_size) if section.attention else None
+        )
+        self.readout = init_linear(nn.Linear(hidden + context, size))
+
+    def forward(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read tokens (N, T) and return features of each next one, (N, T, R), and the new state."""
+        embedded = self.dropout(self.embedding(tokens))
+        if not self.input_feeding:
+            return self._run(embedded, state)
+        features = []
+        for step in embedded.split(1, dim=1):
+            assert state.feed is not None
+            fed = torch.cat((step, state.feed.unsqueeze(1).to(step.dtype)), dim=-1)
+            feature, state = self._run(fed, state)
+            features.append(feature)
+        return torch.cat(features, dim=1), state
+
+    def _run(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """All layers over inputs (N, T, ·), through the attention at once."""
+        hidden, lower = self.lower(inputs, state.lower)
+        hidden = self.dropout(hidden)
+        context = self._attend(hidden, state.memory)
+        upper = state.upper
+        if self.upper is not None:
+            hidden, upper = self.upper(_join(hidden, context), state.upper)
+            hidden = self.dropout(hidden)
+        features = self.dropout(torch.tanh(self.readout(_join(hidden, context))))
+        feed = features[:, -1] if self.input_feeding else None
+        return features, DecoderState(lower, upper, feed, state.memory)
+
+    def _attend(self, query: Tensor, memory: Memory | None) -> Tensor | None:
+        """Contexts (N, T, M) of queries (N, T, H); the rows of a sentence share its memory."""
+        if self.attention is None:
+            return None
+        assert memory is not None
+        rows, steps, size = query.shape
+        context, _ = self.attention(query.reshape(memory.keys.shape[0], -1, size), memory)
+        grouped: Tensor = context
+        return grouped.reshape(rows, steps, -1)
+
+
+def _join(hidden: Tensor, context: Tensor | None) -> Tensor:
+    return hidden if context is None else torch.cat((hidden, context.to(hidden.dtype)), dim=-1)

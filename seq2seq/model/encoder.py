@@ -1,0 +1,47 @@
+"""The recurrent encoder."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq import recipe
+from seq2seq.model.recurrent import Recurrent, State, init_embedding
+from seq2seq.special import PAD
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """The source as read: states (B, S, M), final state of each layer (L, B, M), mask (B, S)."""
+
+    states: Tensor
+    final: State
+    mask: Tensor
+
+
+class Encoder(nn.Module):
+    """Embeds source tokens and reads them with a recurrent stack."""
+
+    def __init__(self, section: recipe.Encoder, vocab_size: int, dropout: float) -> None:
+        super().__init__()
+        self.embedding = init_embedding(
+            nn.Embedding(vocab_size, section.embedding_dim, padding_idx=PAD)
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.rnn = Recurrent(
+            section.rnn_type,
+            section.embedding_dim,
+            section.hidden_size,
+            section.num_layers,
+            bidirectional=section.bidirectional,
+            dropout=dropout,
+        )
+        self.output_size = self.rnn.output_size
+
+    def forward(self, src: Tensor, lengths: Tensor) -> EncoderOutput:
+        """Read src (B, S), whose real lengths (B,) are on the CPU."""
+        embedded = self.dropout(self.embedding(src))
+        states, final = self.rnn(embedded, lengths=lengths)
+        positions = torch.arange(src.shape[1], device=src.device)
+        mask = positions < lengths.to(src.device).unsqueeze(1)
+        return EncoderOutput(self.dropout(states), self.rnn.merge_directions(final), mask)

@@ -1,0 +1,96 @@
+"""The whole network: encoder, bridge, decoder and output layer."""
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq import recipe
+from seq2seq.model.decoder import Decoder, DecoderState
+from seq2seq.model.encoder import Encoder, EncoderOutput
+from seq2seq.model.recurrent import NUM_STATES, State, init_linear
+
+
+class Seq2Seq(nn.Module):
+    """An attentional encoder-decoder.
+
+    `encode` then `decode` gives features (…, R); `output` turns these into logits (…, V). The two
+    are apart so that training can fuse the output layer with its loss.
+    """
+
+    def __init__(self, section: recipe.Model, src_vocab_size: int, tgt_vocab_size: int) -> None:
+        super().__init__()
+        tied = section.tied_embeddings
+        size = section.decoder.embedding_dim if tied else section.decoder.hidden_size
+        self.encoder = Encoder(section.encoder, src_vocab_size, section.dropout)
+        self.decoder = Decoder(
+            section.decoder, tgt_vocab_size, self.encoder.output_size, section.dropout, size
+        )
+        self.bridge = Bridge(section, self.encoder.output_size)
+        self.output = init_linear(nn.Linear(size, tgt_vocab_size))
+        if tied:
+            self.output.weight = self.decoder.embedding.weight
+        if tied == "three_way":
+            self.encoder.embedding.weight = self.decoder.embedding.weight
+
+    def encode(self, src: Tensor, lengths: Tensor) -> DecoderState:
+        """Read src (B, S) with real lengths (B,) on the CPU; one decoder row per sentence."""
+        encoded: EncoderOutput = self.encoder(src, lengths)
+        decoder = self.decoder
+        num_lower = decoder.lower.rnn.num_layers
+        state = self.bridge(encoded.final)
+        memory = None
+        if decoder.attention is not None:
+            memory = decoder.attention.build_memory(encoded.states, encoded.mask)
+        feed = None
+        if decoder.input_feeding:
+            feed = encoded.states.new_zeros(src.shape[0], decoder.readout_size)
+        return DecoderState(
+            tuple(part[:num_lower].contiguous() for part in state),
+            tuple(part[num_lower:].contiguous() for part in state) if decoder.upper else (),
+            feed,
+            memory,
+        )
+
+    def decode(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read tokens (N, T); features of each next token (N, T, R) and the state after them."""
+        result: tuple[Tensor, DecoderState] = self.decoder(tokens, state)
+        return result
+
+    def forward(self, src: Tensor, lengths: Tensor, tgt_in: Tensor) -> Tensor:
+        """Teacher forcing: features (B, T, R), each predicting what follows in tgt_in (B, T)."""
+        return self.decode(tgt_in, self.encode(src, lengths))[0]
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """A search step: last tokens (N,) -> log-probabilities (N, V) of the next ones."""
+        features, state = self.decode(tokens.unsqueeze(1), state)
+        logits: Tensor = self.output(features.squeeze(1))
+        return torch.log_softmax(logits.float(), dim=-1), state
+
+
+class Bridge(nn.Module):
+    """Makes the decoder's first state from the encoder's final one.
+
+    `dense` maps the top layer's final hidden state to all states of all layers through a tanh
+    layer (Bahdanau et al. 2015, appendix A.2.2); `copy` takes the states as they are.
+    """
+
+    def __init__(self, section: recipe.Model, memory_size: int) -> None:
+        super().__init__()
+        decoder = section.decoder
+        self.kind = section.bridge
+        self.num_states = NUM_STATES[decoder.rnn_type]
+        self.shape = (decoder.num_layers, decoder.hidden_size)
+        size = self.num_states * decoder.num_layers * decoder.hidden_size
+        self.dense = init_linear(nn.Linear(memory_size, size)) if self.kind == "dense" else None
+
+    def forward(self, final: State) -> State:
+        """The encoder's final state, each (L, B, M) -> the decoder's, each (L, B, H)."""
+        if self.kind == "copy":
+            return final
+        layers, hidden = self.shape
+        batch = final[0].shape[1]
+        if self.dense is None:
+            zeros = final[0].new_zeros(layers, batch, hidden)
+            return (zeros,) * self.num_states
+        values = torch.tanh(self.dense(final[0][-1]))
+        parts = values.view(batch, self.num_states, layers, hidden).permute(1, 2, 0, 3)
+        return tuple(part.contiguous() for part in parts)

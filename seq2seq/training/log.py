@@ -1,0 +1,60 @@
+"""Records of training: `metrics.jsonl` and the progress line."""
+
+import json
+import logging
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+class MetricsLog:
+    """A file with one JSON record a line.
+
+    Each has `kind` (`train` or `validation`), `update`, `epoch` and `minutes` (of training, over
+    all sessions of the run).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def truncate(self, update: int) -> None:
+        """Drop the records after an update, which a resumed run will make again."""
+        if not self.path.exists():
+            return
+        kept = []
+        for line in self.path.read_text(encoding="utf-8").split("\n"):
+            try:
+                if json.loads(line)["update"] <= update:
+                    kept.append(line + "\n")
+            except ValueError:
+                continue
+        partial = self.path.with_suffix(".partial")
+        partial.write_text("".join(kept), encoding="utf-8")
+        partial.replace(self.path)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append a record."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+
+def progress_line(record: dict[str, Any]) -> str:
+    """A training record in one line for people."""
+    eta = str(timedelta(seconds=int(record["eta_seconds"])))
+    return (
+        f"epoch {record['epoch']}  {record['done']:6.1%}  loss {record['loss']:.3f}  "
+        f"ppl {record['perplexity']:.2f}  {record['tokens_per_second']:,.0f} tok/s  "
+        f"lr {record['learning_rate']:.2e}  ETA {eta}"
+    )
+
+
+def validation_line(record: dict[str, Any], is_best: bool) -> str:
+    """A validation record in one line for people."""
+    return (
+        f"epoch {record['epoch']}  update {record['update']:,}  {record['minutes']:.1f} min  "
+        f"dev loss {record['loss']:.3f}  ppl {record['perplexity']:.2f}  "
+        f"BLEU {record['bleu']:.2f}{'  (best)' if is_best else ''}"
+    )

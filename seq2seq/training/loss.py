@@ -1,0 +1,88 @@
+"""Cross-entropy computed together with the output layer, a chunk of tokens at a time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHUNK_ENTRIES = 2**23
+"""Logits made at a time. Chunks that stay near the caches are also the fastest."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Sums over the target tokens of a batch, both scalars.
+
+    Attributes:
+        objective: what training minimises, label smoothing included.
+        cross_entropy: negative log-likelihood in nats; perplexity is the exponential of its mean.
+    """
+
+    objective: Tensor
+    cross_entropy: Tensor
+
+
+def output_loss(
+    output: nn.Linear, features: Tensor, targets: Tensor, label_smoothing: float = 0.0
+) -> Loss:
+    """Loss of features (N, R) under the output layer for targets (N,), all of them real tokens.
+
+    Args:
+        output: layer from features to logits (V); products are made in the type of the features.
+        features: (N, R).
+        targets: (N,) token ids.
+        label_smoothing: mass on the uniform distribution (Szegedy et al. 2016, section 7).
+    """
+    objective, cross_entropy = _ChunkedLoss.apply(
+        features, output.weight, output.bias, targets, label_smoothing, torch.is_grad_enabled()
+    )
+    return Loss(objective, cross_entropy)
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """Takes the gradients of each chunk while its logits are there, so they never exist at once."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        smoothing: float,
+        with_grad: bool,
+    ) -> tuple[Tensor, Tensor]:
+        size = max(1, CHUNK_ENTRIES // weight.shape[0])
+        weight_cast = weight.detach().to(features.dtype).requires_grad_(with_grad)
+        bias_cast = bias.detach().to(features.dtype).requires_grad_(with_grad)
+        totals = weight.new_zeros(2)
+        feature_grads = []
+        weight_grad, bias_grad = torch.zeros_like(weight), torch.zeros_like(bias)
+        for chunk, target in zip(features.split(size), targets.split(size), strict=True):
+            chunk = chunk.detach().requires_grad_(with_grad)
+            with torch.set_grad_enabled(with_grad):
+                logits = F.linear(chunk, weight_cast, bias_cast).float()
+                objective = F.cross_entropy(
+                    logits, target, reduction="sum", label_smoothing=smoothing
+                )
+            plain = logits.detach()
+            gap = plain.gather(1, target.unsqueeze(1)).sum() - plain.mean(dim=1).sum()
+            totals += torch.stack((objective.detach(), objective.detach() - smoothing * gap))
+            if with_grad:
+                grads = torch.autograd.grad(objective, (chunk, weight_cast, bias_cast))
+                feature_grads.append(grads[0])
+                weight_grad += grads[1]
+                bias_grad += grads[2]
+        if with_grad:
+            ctx.save_for_backward(torch.cat(feature_grads), weight_grad, bias_grad)
+        objective, cross_entropy = totals.unbind()
+        ctx.mark_non_differentiable(cross_entropy)
+        return objective, cross_entropy
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        features, weight, bias = ctx.saved_tensors
+        scale = grads[0]
+        return features * scale.to(features.dtype), weight * scale, bias * scale, None, None, None

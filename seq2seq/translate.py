@@ -1,0 +1,164 @@
+"""Translating lines of raw text with a trained model."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from seq2seq import recipe
+from seq2seq.data.batch import pad
+from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.device import resolve_device
+from seq2seq.model.decoder import DecoderState
+from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.run import CheckpointName, Run
+from seq2seq.search.beam import Hypothesis, beam_search
+from seq2seq.search.constraints import build_constraints
+from seq2seq.special import EOS
+
+MAX_ROWS = 1024
+"""Hypotheses searched at a time, at most, whatever the beam."""
+
+MAX_SOURCE_PIECES = 2**14
+"""Source pieces read at a time, padding included, so that long lines travel in small company."""
+
+
+@dataclass(frozen=True)
+class TranslatedHypothesis:
+    """A translation.
+
+    Attributes:
+        text: raw text.
+        score: what hypotheses are ranked by, log-probability over length penalty.
+        log_prob: natural log-probability of the pieces.
+        tokens: the pieces.
+    """
+
+    text: str
+    score: float
+    log_prob: float
+    tokens: list[str]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The translations of a line, best first; a single empty one of a blank line.
+
+    Attributes:
+        line: number of the line, from 0.
+        src: the line.
+        hypotheses: at least one.
+    """
+
+    line: int
+    src: str
+    hypotheses: list[TranslatedHypothesis]
+
+    @property
+    def text(self) -> str:
+        """The best translation."""
+        return self.hypotheses[0].text
+
+
+class Translator:
+    """A model with its tokenizers and search settings."""
+
+    def __init__(
+        self,
+        model: Seq2Seq,
+        tokenizers: Tokenizers,
+        decoding: recipe.Decoding,
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self.tokenizers = tokenizers
+        self.decoding = decoding
+        self.device = device
+        self.constraints = build_constraints(
+            decoding.ban_unk, decoding.min_length, decoding.no_repeat_ngram
+        )
+
+    @classmethod
+    def load(
+        cls,
+        run_dir: Path,
+        *,
+        decoding: recipe.Decoding | None = None,
+        device: str | None = None,
+        checkpoint: CheckpointName = "best",
+    ) -> "Translator":
+        """Load from a run directory; settings that aren't given are those of its recipe.
+
+        Raises:
+            RunError: there is no trained model in this directory.
+            SettingsError: this machine has no such device.
+        """
+        run = Run(run_dir)
+        saved = run.load_recipe()
+        where = resolve_device(device or saved.device)
+        tokenizers = run.load_tokenizers()
+        model = run.load_model(tokenizers, checkpoint).to(where)
+        return cls(model, tokenizers, decoding or saved.decoding, where)
+
+    def translate(self, lines: Iterable[str], window: int = 2048) -> Iterator[Translation]:
+        """Translate lines one for one, in their order.
+
+        Args:
+            lines: raw text; blank lines stay blank.
+            window: lines read before the first is answered. They are sorted by length to be
+                searched together; their results don't depend on it.
+        """
+        remaining = iter(lines)
+        start = 0
+        while chunk := list(islice(remaining, window)):
+            yield from self._translate_chunk(chunk, start)
+            start += len(chunk)
+
+    def _translate_chunk(self, chunk: Sequence[str], start: int) -> list[Translation]:
+        ids = [[*pieces, EOS] for pieces in self.tokenizers.src.encode(chunk)]
+        found: dict[int, list[Hypothesis]] = {}
+        for batch in self._batches([len(sequence) for sequence in ids]):
+            found |= zip(batch, self._search([ids[i] for i in batch]), strict=True)
+        empty = [TranslatedHypothesis("", 0.0, 0.0, [])]
+        return [
+            Translation(start + i, line, self._to_text(found[i]) if i in found else empty)
+            for i, line in enumerate(chunk)
+        ]
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Places of the lines that aren't blank, long ones first, in batches of similar length."""
+        most = max(1, min(self.decoding.batch_size, MAX_ROWS // self.decoding.beam_size))
+        order = [
+            i for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]) if lengths[i] > 1
+        ]
+        while order:
+            size = max(1, min(most, MAX_SOURCE_PIECES // lengths[order[0]]))
+            yield order[:size]
+            order = order[size:]
+
+    def _search(self, ids: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
+        decoding = self.decoding
+        src, lengths = pad(ids)
+        limits = 3 * lengths + 30
+        if decoding.max_length is not None:
+            limits = torch.full_like(lengths, decoding.max_length + 1)
+        with torch.inference_mode():
+            state: DecoderState = self.model.encode(src.to(self.device), lengths)
+            return beam_search(
+                self.model.step,
+                state,
+                limits.to(self.device),
+                beam_size=decoding.beam_size,
+                n_best=decoding.n_best,
+                alpha=decoding.length_penalty,
+                constraints=self.constraints,
+            )
+
+    def _to_text(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
+        texts = self.tokenizers.tgt.decode([h.tokens for h in hypotheses])
+        return [
+            TranslatedHypothesis(text, h.score, h.log_prob, self.tokenizers.tgt.pieces(h.tokens))
+            for text, h in zip(texts, hypotheses, strict=True)
+        ]
