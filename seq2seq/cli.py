@@ -140,15 +140,20 @@ def _run(arguments: Namespace) -> int:
 
     run = Path(recipe.output_dir)
     scores = evaluate(run)
-    _show_translations(recipe, run, list(scores))
+    shown = _show_translations(recipe, run, list(scores))
     _print_scores(scores)
-    src, tgt = recipe.data.src, recipe.data.tgt
-    print(f"\nTo translate:\n  seq2seq translate {shlex.quote(str(run))} < FILE.{src} > FILE.{tgt}")
+    command = f"seq2seq translate {shlex.quote(str(run))}"
+    print(f"\nTo translate:\n  echo {shlex.quote(shown)} | {command}")
+    print(f"  {command} < FILE.{recipe.data.src} > FILE.{recipe.data.tgt}")
     return 0
 
 
-def _show_translations(recipe: Recipe, run: Path, tests: list[str]) -> None:
-    """Prints a few lines, evenly spaced, of the first test set or of the development set."""
+def _show_translations(recipe: Recipe, run: Path, tests: list[str]) -> str:
+    """Prints a few lines, evenly spaced, of the first test set or of the development set.
+
+    Returns:
+        One of the source lines.
+    """
     from seq2seq.data.corpus import read_lines, read_pairs
 
     if tests:
@@ -169,6 +174,7 @@ def _show_translations(recipe: Recipe, run: Path, tests: list[str]) -> None:
         source, reference = pairs[index]
         print(f"\n  source     {source}\n  reference  {reference}\n  output     {output}")
     print()
+    return pairs[0][0]
 
 
 def _evaluate(arguments: Namespace) -> int:

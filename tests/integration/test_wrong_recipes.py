@@ -129,7 +129,7 @@ WRONG = {
         "data:\n  src: en\n  tgt: de\n  train:\n    - d/train\n    - d/more\n"
         "  dev: {src: d/dev.en, tgt: d/dev.fr}\n",
         [
-            "x.yaml:6: data.train[1]: no such file 'd/more.en' and 'd/more.de'; " + MISSING,
+            "x.yaml:6: data.train[1]: no such files 'd/more.en' and 'd/more.de'; " + MISSING,
             "x.yaml:7: data.dev.tgt: no such file 'd/dev.fr'; " + MISSING,
         ],
     ),

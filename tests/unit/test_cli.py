@@ -269,3 +269,28 @@ def test_help_imports_nothing_heavy_and_score_no_torch(tmp_path: Path) -> None:
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
         assert result.stdout.endswith("set()\n")
+
+
+def test_run_ends_with_translations_scores_and_what_to_try(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    for side, text in {"en": "it's a\nb\n", "de": "ä\nb\n"}.items():
+        Path(f"t.{side}").write_text(text, encoding="utf-8")
+
+    def evaluate(run_dir: Path) -> dict[str, list[Any]]:
+        (run_dir / "evaluation").mkdir(parents=True)
+        (run_dir / "evaluation" / "t.hyp").write_text("Ä\nB\n", encoding="utf-8")
+        score = SimpleNamespace(name="BLEU", value=12.345, interval=(11.0, 13.5), signature="sig")
+        return {"t": [score]}
+
+    def train(recipe: Any, *, stop: Callable[[], bool]) -> Any:
+        return SimpleNamespace(status="finished")
+
+    fake_module(monkeypatch, "train", train=train)
+    fake_module(monkeypatch, "evaluate", evaluate=evaluate)
+    assert main(["run", "r.yaml", "data.test={t: t}"]) == 0
+    output = capsys.readouterr().out
+    assert "  source     it's a\n  reference  ä\n  output     Ä\n" in output
+    assert "BLEU      12.35 [11.00, 13.50]" in output or "BLEU      12.34 [11.00, 13.50]" in output
+    shown = """echo 'it'"'"'s a' | seq2seq translate runs/r\n"""
+    assert shown in output
