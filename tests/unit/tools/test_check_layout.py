@@ -20,14 +20,17 @@ def tool() -> ModuleType:
     return module
 
 
+def commit(folder: Path) -> None:
+    """Puts all files under version control."""
+    for words in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", "-C", str(folder), *words], check=True)
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A small checkout with nothing wrong."""
     files = {
         "README.md": "",
-        ".gitignore": "/runs/\n*.egg-info/\n",
-        "runs/a/recipe.yaml": "",
-        "x.egg-info/PKG-INFO": "",
         "seq2seq/__init__.py": '"""Doc."""\n__version__ = "1"\n',
         "seq2seq/errors.py": "",
         "seq2seq/recipe.py": "from seq2seq.errors import E\nimport pydantic\n",
@@ -46,6 +49,8 @@ def tree(tmp_path: Path) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    commit(tmp_path)
+    (tmp_path / "mine.yaml").write_text("")
     return tmp_path
 
 
@@ -102,6 +107,8 @@ def test_each_rule_is_checked(
     path = tree / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+    (tree / "mine.yaml").unlink()
+    commit(tree)
     found = tool.check(tree)
     assert [line for line in found if line.startswith(name + expected)], found
 
