@@ -56,7 +56,7 @@ class Recurrent(nn.Module):
                 if self.rnn_type == "lstm" and name.startswith("bias_ih"):
                     nn.init.ones_(parameter.data[hidden : 2 * hidden])
                 continue
-            for gate in parameter.data.split(hidden):
+            for gate in torch.split(parameter.data, hidden):
                 if name.startswith("weight_hh"):
                     nn.init.orthogonal_(gate)
                 else:

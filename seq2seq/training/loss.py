@@ -35,7 +35,7 @@ def output_loss(
         targets: (N,) token ids.
         label_smoothing: mass on the uniform distribution (Szegedy et al. 2016, section 7).
     """
-    objective, cross_entropy = _ChunkedLoss.apply(
+    objective, cross_entropy = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
         features, output.weight, output.bias, targets, label_smoothing, torch.is_grad_enabled()
     )
     return Loss(objective, cross_entropy)
@@ -60,7 +60,9 @@ class _ChunkedLoss(torch.autograd.Function):
         totals = weight.new_zeros(2)
         feature_grads = []
         weight_grad, bias_grad = torch.zeros_like(weight), torch.zeros_like(bias)
-        for chunk, target in zip(features.split(size), targets.split(size), strict=True):
+        for chunk, target in zip(
+            torch.split(features, size), torch.split(targets, size), strict=True
+        ):
             chunk = chunk.detach().requires_grad_(with_grad)
             with torch.set_grad_enabled(with_grad):
                 logits = F.linear(chunk, weight_cast, bias_cast).float()
