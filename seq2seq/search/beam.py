@@ -2,14 +2,14 @@
 
 Each step takes the 2K best continuations of a sentence's K hypotheses. One that ends is finished
 if it is among the K best; the K best that don't end go on. A sentence stops on its own evidence,
-when K hypotheses are finished or its length limit is reached, and leaves the batch. So neither
-neighbours nor the number of results asked for changes a result, and with K = 1 this is greedy
-search.
+when K hypotheses are finished, its length limit is reached or nothing may follow, and leaves the
+batch. So neither neighbours nor the number of results asked for changes a result, and with K = 1
+this is greedy search.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,11 +18,13 @@ from seq2seq.search.constraints import Constraint
 from seq2seq.search.penalties import length_penalty
 from seq2seq.special import BOS, EOS
 
+SelfT = TypeVar("SelfT")
+
 
 class SearchState(Protocol):
     """What a step function needs to remember."""
 
-    def select(self, rows: Tensor, sentences: Tensor | None = None) -> Self:
+    def select(self: SelfT, rows: Tensor, sentences: Tensor | None = None) -> SelfT:
         """Tile, reorder or drop rows, (N',), and sentences, (B',), if not all of them stay."""
 
 
@@ -39,7 +41,7 @@ class Hypothesis:
         score: log-probability over the length penalty; hypotheses are ranked by it.
         log_prob: natural log-probability of the tokens and, if complete, the end mark.
         tokens: ids, without the end mark.
-        complete: whether it ended by itself rather than at the length limit.
+        complete: whether it ended by itself, not at the length limit or for want of a next token.
     """
 
     score: float
@@ -115,8 +117,9 @@ def beam_search(
         constraints: what must not be produced.
 
     Returns:
-        For each sentence at most `n_best` hypotheses, best first. One that reached its limit
-        without ending stands after all complete ones, with `complete` unset.
+        For each sentence from one to `n_best` hypotheses, best first. One that reached its limit
+        without ending stands after all complete ones, with `complete` unset, and so do those that
+        nothing may follow where no other was found.
     """
     device, batch = limits.device, limits.shape[0]
     finished = Finished(batch, alpha)
@@ -170,6 +173,11 @@ def _advance(
     if cut.shape[0]:
         owner = beams.sentences[cut // live.shape[1]]
         finished.add(owner, scores.flatten()[cut], grown[cut], complete=False)
+    lost = (~alive.any(dim=1) & (count == 0)).unsqueeze(1) & (beams.log_probs > float("-inf"))
+    row = lost.flatten().nonzero().squeeze(1)
+    if row.shape[0]:
+        owner = beams.sentences[row // width]
+        finished.add(owner, beams.log_probs.flatten()[row], beams.tokens[row], complete=False)
     keep = (~stop).nonzero().squeeze(1)
     grown = grown.view(batch, -1, grown.shape[1])[keep].flatten(0, 1)
     kept = Beams(grown, scores[keep], beams.sentences[keep], count[keep], beams.limits[keep])
@@ -183,7 +191,7 @@ def _candidates(beams: Tensor, log_probs: Tensor, num: int) -> tuple[Tensor, Ten
         Log-probabilities, parent row within the sentence and token, each (B, num) or fewer.
     """
     batch, width = beams.shape
-    values, tokens = log_probs.topk(min(num, log_probs.shape[1]), dim=1)
+    values, tokens = _best_tokens(log_probs, num)
     scores = (beams.unsqueeze(2) + values.view(batch, width, -1)).flatten(1)
     tokens = tokens.view(batch, -1)
     by_token = torch.sort(tokens, dim=1, stable=True).indices
@@ -192,3 +200,27 @@ def _candidates(beams: Tensor, log_probs: Tensor, num: int) -> tuple[Tensor, Ten
     ]
     order = by_token.gather(1, by_score)
     return scores.gather(1, order), order // (values.shape[1]), tokens.gather(1, order)
+
+
+def _best_tokens(log_probs: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """The `num` best log-probabilities of each row, best first, and their tokens.
+
+    `topk` picks at will among values equal to the last one, so their places are filled again in
+    order of id. Such rows are common where logits come from bfloat16.
+    """
+    vocab = log_probs.shape[1]
+    if num >= vocab:
+        return log_probs.topk(vocab, dim=1)
+    values, tokens = log_probs.topk(num + 1, dim=1)
+    edge, beyond = values[:, num - 1], values[:, num]
+    values, tokens = values[:, :num], tokens[:, :num]
+    tied = ((edge == beyond) & (edge > float("-inf"))).nonzero().squeeze(1)
+    if tied.shape[0]:
+        edges = edge[tied].unsqueeze(1)
+        row, token = (log_probs[tied] == edges).nonzero(as_tuple=True)
+        counts = torch.bincount(row)
+        rank = torch.arange(row.shape[0], device=row.device) - (counts.cumsum(0) - counts)[row]
+        place = (values[tied] > edges).sum(dim=1)[row] + rank
+        fits = place < num
+        tokens[tied[row[fits]], place[fits]] = token[fits]
+    return values, tokens
