@@ -6,7 +6,6 @@ all that a resumed run needs, and the one before it; `best` only the weights.
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from seq2seq.errors import RunError
+from seq2seq.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -77,42 +79,48 @@ def save(path: Path, checkpoint: Checkpoint, *, keep_previous: bool = False) -> 
         keep_previous: keep the replaced one as `previous_path(path)`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     values = json.dumps(checkpoint.values | {"format": FORMAT})
     tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    save_file(tensors, partial, metadata={"values": values})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    if keep_previous and path.exists():
-        path.replace(previous_path(path))
-    partial.replace(path)
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={"values": values})
+        if keep_previous and path.exists():
+            path.replace(previous_path(path))
 
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        SafetensorError: the file is damaged.
+        RunError: the file is damaged or of another version.
         FileNotFoundError: there is none.
     """
-    with safe_open(path, framework="pt") as file:
-        values = json.loads((file.metadata() or {}).get("values", "{}"))
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if values.get("format") != FORMAT:
-        raise SafetensorError(f"format {values.get('format')}, not {FORMAT}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            values = json.loads((file.metadata() or {}).get("values", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if values.get("format") != FORMAT:
+            raise SafetensorError(f"format {values.get('format')}, not {FORMAT}")
+    except SafetensorError as error:
+        raise RunError(
+            f"{path}: cannot be used ({error}); name another checkpoint, or train anew"
+        ) from None
     return Checkpoint(tensors, values)
 
 
 def load_last(path: Path) -> Checkpoint | None:
-    """The newest whole checkpoint, if there is one: that at `path` or the one before it."""
-    for candidate in (path, previous_path(path)):
-        if not candidate.exists():
-            continue
+    """The newest whole checkpoint: that at `path` or the one before it; None if neither exists.
+
+    Raises:
+        RunError: none of those that exist can be used.
+    """
+    previous = previous_path(path)
+    if path.exists() and previous.exists():
         try:
-            return load(candidate)
-        except SafetensorError as error:
-            logger.warning("%s: damaged (%s); taking the one before it", candidate, error)
-    return None
+            return load(path)
+        except RunError as error:
+            logger.warning("%s; going on from the one before it", error)
+    newest = previous if previous.exists() else path
+    return load(newest) if newest.exists() else None
 
 
 def previous_path(path: Path) -> Path:

@@ -5,7 +5,6 @@ pairs by their text, the tokenizer models and the limits. What is there and fits
 a second call returns at once. Each part is built aside and renamed when it is complete.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -22,7 +21,9 @@ from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Use, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, RunError
+from seq2seq.files import digest, write_text
+from seq2seq.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -55,23 +56,26 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     Raises:
         DataError: Files are missing and `data.script` doesn't make them, or corpora, tokenizer
             models or settings don't fit together.
+        RunError: The run was trained with another recipe or on other text.
     """
-    root = Path(recipe.output_dir or f"runs/{recipe.name}")
+    run = Run(Path(recipe.output_dir))
+    run.claim(recipe)
     data, section = recipe.data, recipe.tokenizer
     _make_missing_files(data)
-    folder = root / "data"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = run.path / "data"
+    folder.mkdir(exist_ok=True)
     digests = _Digests(folder / "digests.json")
     train_key = digests.of_corpora(data.train, data, "train")
     dev_key = digests.of_corpora(data.dev, data, "dev")
 
-    tokenizers = _prepare_tokenizers(recipe, root / "tokenizer", train_key, digests)
-    models = [_digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
+    tokenizers = _prepare_tokenizers(recipe, run, train_key, digests)
+    models = [digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
     coding = [_FORMAT, *models, section.lowercase]
     limits = Limits(data.max_length, data.max_ratio)
     with_text = section.sampling > 0
     _prepare_corpus(
-        folder / "train",
+        run,
+        "train",
         _key(coding, train_key, asdict(limits), with_text),
         lambda: read_pairs(data.train, data, "train"),
         tokenizers,
@@ -79,7 +83,8 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
         with_text,
     )
     _prepare_corpus(
-        folder / "dev",
+        run,
+        "dev",
         _key(coding, dev_key),
         lambda: read_pairs(data.dev, data, "dev"),
         tokenizers,
@@ -124,9 +129,9 @@ def _missing_files(data: recipes.Data) -> list[Path]:
 
 
 def _prepare_tokenizers(
-    recipe: recipes.Recipe, folder: Path, train_key: str, digests: "_Digests"
+    recipe: recipes.Recipe, run: Run, train_key: str, digests: "_Digests"
 ) -> Tokenizers:
-    section = recipe.tokenizer
+    section, folder = recipe.tokenizer, run.tokenizer
     given = section.model or section.src_model
     if given:
         models = [section.model] if section.model else [section.src_model, section.tgt_model]
@@ -135,7 +140,7 @@ def _prepare_tokenizers(
     else:
         settings = section.model_dump(exclude={"sampling", "model", "src_model", "tgt_model"})
         key = _key("trained", settings, train_key)
-    if _read_key(folder) == key:
+    if _is_done(run, folder, key, "the tokenizer models" if given else "data.train"):
         return load_tokenizers(folder)
     if given:
         sides = [Tokenizer.load(path, lowercase=section.lowercase) for path in paths]
@@ -155,14 +160,16 @@ def _prepare_tokenizers(
 
 
 def _prepare_corpus(
-    folder: Path,
+    run: Run,
+    name: str,
     key: str,
     read: Callable[[], Iterator[tuple[str, str]]],
     tokenizers: Tokenizers,
     limits: Limits | None = None,
     with_text: bool = False,
 ) -> None:
-    if _read_key(folder) == key:
+    folder = run.path / "data" / name
+    if _is_done(run, folder, key, f"data.{name}"):
         return
     ledger = Ledger()
     with _building(folder, key) as partial:
@@ -171,6 +178,17 @@ def _prepare_corpus(
                 "encoding %s: %s pairs", folder.name, f"{ledger.read:,}", extra={"progress": True}
             )
     logger.info("encoded %s: %s", folder.name, ledger)
+
+
+def _is_done(run: Run, folder: Path, key: str, source: str) -> bool:
+    """Whether a folder holds the content of this key; a trained run may have no other."""
+    found = _read_key(folder)
+    if found not in (None, key) and run.is_trained:
+        raise RunError(
+            f"{run.path}: what is in {source} has changed since this run was trained; "
+            "take it back, or give another output_dir to train anew"
+        )
+    return found == key
 
 
 @contextmanager
@@ -196,11 +214,7 @@ def _read_key(folder: Path) -> str | None:
 
 
 def _key(*parts: object) -> str:
-    return _digest(json.dumps(parts, sort_keys=True).encode())
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return digest(json.dumps(parts, sort_keys=True).encode())
 
 
 class _Digests:
@@ -222,11 +236,7 @@ class _Digests:
             name = str(path.resolve())
             known = self._known.get(name)
             if known is None or known[:2] != stamp:
-                digest = hashlib.blake2b(digest_size=16)
-                with path.open("rb") as file:
-                    while block := file.read(1 << 20):
-                        digest.update(block)
-                known = [*stamp, digest.hexdigest()]
+                known = [*stamp, digest(path)]
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}); is the path right?"
@@ -252,6 +262,4 @@ class _Digests:
     def save(self) -> None:
         if self._used == self._saved:
             return
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(self._used, indent=1), encoding="utf-8")
-        partial.replace(self._path)
+        write_text(self._path, json.dumps(self._used, indent=1))

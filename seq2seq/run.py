@@ -6,12 +6,26 @@ from typing import TYPE_CHECKING, Literal
 
 from seq2seq.data.tokenizer import Tokenizers, load_tokenizers
 from seq2seq.errors import RunError
-from seq2seq.recipe import Recipe, dump_recipe, load_recipe
+from seq2seq.files import write_text
+from seq2seq.recipe import Recipe, changed_keys, dump_recipe, load_recipe
 
 if TYPE_CHECKING:
     from seq2seq.model.seq2seq import Seq2Seq
 
 CheckpointName = Literal["best", "last"]
+
+FREE_KEYS = (
+    "name",
+    "device",
+    "output_dir",
+    "data.test",
+    "data.script",
+    "decoding",
+    "evaluation",
+    "training.save_every",
+    "training.log_every",
+)
+"""What may change between sessions of a run: it has no part in the weights."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,11 @@ class Run:
         return self.path / "metrics.jsonl"
 
     @property
+    def tokenizer(self) -> Path:
+        """Folder of the tokenizers."""
+        return self.path / "tokenizer"
+
+    @property
     def evaluation(self) -> Path:
         """Folder of the translated test sets and their scores."""
         return self.path / "evaluation"
@@ -38,6 +57,33 @@ class Run:
     def checkpoint(self, name: CheckpointName) -> Path:
         """File of a checkpoint."""
         return self.path / "checkpoints" / f"{name}.safetensors"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there are checkpoints, so that recipe, tokenizer and data must stay."""
+        return any((self.path / "checkpoints").glob("*.safetensors"))
+
+    def claim(self, recipe: Recipe) -> None:
+        """Make the run directory this recipe's, or see that it is.
+
+        Raises:
+            RunError: it has checkpoints of another recipe.
+        """
+        if self.is_trained and self.recipe_file.exists():
+            changed = [
+                key
+                for key in changed_keys(self.load_recipe(), recipe)
+                if not any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)
+            ]
+            if changed:
+                raise RunError(
+                    f"{self.path}: was trained with other values of {', '.join(changed)}; "
+                    "take them back, or give another output_dir to train anew"
+                )
+        text = dump_recipe(recipe)
+        if not self.recipe_file.exists() or self.recipe_file.read_text(encoding="utf-8") != text:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.recipe_file, text)
 
     def load_recipe(self) -> Recipe:
         """The recipe of the run.
@@ -52,22 +98,15 @@ class Run:
             )
         return load_recipe(self.recipe_file, check_files=False)
 
-    def save_recipe(self, recipe: Recipe) -> None:
-        """Keep the complete recipe with the run."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        partial = self.recipe_file.with_suffix(".partial")
-        partial.write_text(dump_recipe(recipe), encoding="utf-8")
-        partial.replace(self.recipe_file)
-
     def load_tokenizers(self) -> Tokenizers:
         """The tokenizers of the run."""
-        return load_tokenizers(self.path / "tokenizer")
+        return load_tokenizers(self.tokenizer)
 
     def load_model(self, tokenizers: Tokenizers, checkpoint: CheckpointName) -> "Seq2Seq":
         """The trained network, ready to translate.
 
         Raises:
-            RunError: there is no such checkpoint.
+            RunError: there is no such checkpoint, or it is damaged.
         """
         from seq2seq.checkpoint import load, load_weights
         from seq2seq.model.seq2seq import Seq2Seq

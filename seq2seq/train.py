@@ -10,29 +10,15 @@ import torch
 
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.device import keep_freed_memory, resolve_device
-from seq2seq.errors import RunError
 from seq2seq.metrics import score
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import Prepared, prepare, read_dev
-from seq2seq.recipe import Decoding, Evaluation, Recipe, changed_keys
+from seq2seq.recipe import Decoding, Evaluation, Recipe
 from seq2seq.run import Run
 from seq2seq.training.trainer import Status, Trainer, count_parameters
 from seq2seq.translate import Translator
 
 logger = logging.getLogger(__name__)
-
-FREE_KEYS = (
-    "name",
-    "device",
-    "output_dir",
-    "data.test",
-    "data.script",
-    "decoding",
-    "evaluation",
-    "training.save_every",
-    "training.log_every",
-)
-"""What may change between sessions of a run: it has no part in the weights."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +43,8 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
         DataError: the data cannot be read.
         SettingsError: this machine has no such device.
     """
-    run = Run(Path(recipe.output_dir or f"runs/{recipe.name}"))
+    run = Run(Path(recipe.output_dir))
     device = resolve_device(recipe.device)
-    _claim(run, recipe)
     keep_freed_memory()
     prepared = prepare(recipe)
     trainer = build_trainer(recipe, prepared, run, device)
@@ -113,23 +98,3 @@ def _dev_scorer(
         return score(hypotheses, [references], section)[0].value
 
     return bleu
-
-
-def _claim(run: Run, recipe: Recipe) -> None:
-    """Make the run directory this recipe's, or see that it is.
-
-    Raises:
-        RunError: it has checkpoints of another recipe.
-    """
-    if run.checkpoint("last").exists() and run.recipe_file.exists():
-        changed = [
-            key
-            for key in changed_keys(run.load_recipe(), recipe)
-            if not any(key == free or key.startswith(free + ".") for free in FREE_KEYS)
-        ]
-        if changed:
-            raise RunError(
-                f"{run.path}: was trained with other values of {', '.join(changed)}; "
-                "take them back, or give another output_dir to train anew"
-            )
-    run.save_recipe(recipe)

@@ -17,15 +17,15 @@ from pathlib import Path
 PACKAGE = "seq2seq"
 
 LAYERS = [
-    ["errors", "special"],
+    ["errors", "files", "special"],
     ["keys", "nodes"],
     ["settings"],
     ["sources"],
     ["conflicts"],
     ["recipe"],
     ["arguments", "checkpoint", "data", "device", "metrics", "model", "search"],
-    ["prepare", "run"],
-    ["translate"],
+    ["run"],
+    ["prepare", "translate"],
     ["evaluate", "training"],
     ["train"],
     ["cli"],
@@ -40,7 +40,6 @@ NEEDS_TORCH = [
     "device",
     "evaluate",
     "model",
-    "run",
     "search",
     "train",
     "training",

@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from seq2seq.files import write_text
+
 logger = logging.getLogger(__name__)
 
 
@@ -30,9 +32,7 @@ class MetricsLog:
                     kept.append(line + "\n")
             except ValueError:
                 continue
-        partial = self.path.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(self.path)
+        write_text(self.path, "".join(kept))
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record."""

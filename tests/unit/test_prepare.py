@@ -8,7 +8,7 @@ import pytest
 
 from seq2seq import prepare as prepare_module
 from seq2seq.data import tokenizer_training
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, RunError
 from seq2seq.prepare import Prepared, prepare, read_dev
 from seq2seq.recipe import Recipe
 
@@ -247,3 +247,30 @@ def test_wrong_data_leaves_nothing_that_is_trusted(corpora, work):
         prepare(make_recipe())
     write_split(Path("text"), "train", make_pairs(30))
     assert texts(work.of(make_recipe())[0]) == make_pairs(30)
+
+
+@pytest.fixture
+def trained(corpora) -> dict[str, tuple[int, int]]:
+    prepare(make_recipe())
+    Path("run/checkpoints").mkdir()
+    Path("run/checkpoints/previous-last.safetensors").touch()
+    return snapshot()
+
+
+def test_another_recipe_touches_nothing_of_a_trained_run(trained):
+    message = r"^run: was trained with other values of data\.max_length, tokenizer\.vocab_size; "
+    with pytest.raises(RunError, match=message):
+        prepare(make_recipe(data={"max_length": 7}, tokenizer={"vocab_size": 50}))
+    assert snapshot() == trained
+
+
+@pytest.mark.parametrize("name", ["train", "dev"])
+def test_other_text_touches_nothing_of_a_trained_run(name, trained):
+    path = Path(f"text/{name}.de")
+    path.write_text(path.read_text().replace("e", "ä"))
+    with pytest.raises(RunError, match=rf"^run: what is in data\.{name} has changed since"):
+        prepare(make_recipe())
+    assert snapshot() == trained
+    path.write_text(path.read_text().replace("ä", "e"))
+    prepare(make_recipe())
+    assert {name for name, _ in snapshot().items() ^ trained.items()} == {"run/data/digests.json"}
