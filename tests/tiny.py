@@ -1,0 +1,63 @@
+"""Tiny networks with weights that no part of the arithmetic can hide behind."""
+
+import itertools
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seq2seq import recipe
+from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.special import EOS, PAD
+
+SRC_VOCAB, TGT_VOCAB = 11, 9
+
+DECODERS = [
+    (attention, feeding)
+    for attention, feeding in itertools.product(
+        ("bahdanau", "luong", "dot", None), ("first_layer", "input", None)
+    )
+    if attention or not feeding
+]
+"""All kinds of decoder: (attention, feeding)."""
+
+
+def randomise(module: nn.Module, scale: float = 0.5) -> nn.Module:
+    """Fill all weights and biases, except embeddings of padding, and leave training mode."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(std=scale)
+        for part in module.modules():
+            if isinstance(part, nn.Embedding):
+                part.weight[PAD] = 0
+    return module.eval()
+
+
+def build_section(**keys) -> recipe.Model:
+    """A model section of tiny sizes; `encoder` and `decoder` override single keys of theirs."""
+    encoder = {"embedding_dim": 4, "hidden_size": 3, "num_layers": 2} | keys.pop("encoder", {})
+    decoder = {"embedding_dim": 4, "hidden_size": 6, "num_layers": 2} | keys.pop("decoder", {})
+    return recipe.Model.model_validate({"encoder": encoder, "decoder": decoder, **keys})
+
+
+def build_model(**keys) -> Seq2Seq:
+    model = Seq2Seq(build_section(**keys), SRC_VOCAB, keys.pop("tgt_vocab", TGT_VOCAB))
+    randomise(model)
+    return model
+
+
+def random_source(lengths: list[int]) -> tuple[Tensor, Tensor]:
+    """Source ids (B, S) that end and are padded, and their lengths (B,)."""
+    src = torch.full((len(lengths), max(lengths)), PAD)
+    for row, length in zip(src, lengths, strict=True):
+        row[: length - 1] = torch.randint(EOS + 1, SRC_VOCAB, (length - 1,))
+        row[length - 1] = EOS
+    return src, torch.tensor(lengths)
+
+
+def random_target(rows: int, steps: int) -> Tensor:
+    return torch.randint(EOS + 1, TGT_VOCAB, (rows, steps))
+
+
+def weights_of(module: nn.Module) -> dict[str, np.ndarray]:
+    return {name: p.detach().double().numpy() for name, p in module.named_parameters()}
