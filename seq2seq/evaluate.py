@@ -4,15 +4,21 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seq2seq import recipe
 from seq2seq.data.corpus import read_pairs
+from seq2seq.files import digest, write_text
 from seq2seq.metrics import Score, score
 from seq2seq.run import CheckpointName, Run
-from seq2seq.translate import Translator
+
+if TYPE_CHECKING:
+    from seq2seq.translate import Translator
 
 logger = logging.getLogger(__name__)
+
+_NO_PART = {"batch_size", "n_best"}
+"""Keys of `decoding` that leave the best translations as they are."""
 
 
 def evaluate(
@@ -24,8 +30,9 @@ def evaluate(
 ) -> dict[str, list[Score]]:
     """Translate and score each test set of a run's recipe.
 
-    The translations go to `evaluation/NAME.hyp`, the scores with the search settings that gave
-    them to `evaluation/scores.json`.
+    The translations go to `evaluation/NAME.hyp`, the scores with the settings that gave them to
+    `evaluation/scores.json`. A test set that stands there with the same weights, settings and
+    pairs is not translated again.
 
     Args:
         run_dir: the run directory.
@@ -43,34 +50,63 @@ def evaluate(
     run = Run(run_dir)
     saved = run.load_recipe()
     decoding = decoding or saved.decoding
-    translator = Translator.load(run_dir, decoding=decoding, device=device, checkpoint=checkpoint)
-    run.evaluation.mkdir(exist_ok=True)
-    results: dict[str, list[Score]] = {}
-    for name, corpora in saved.data.test.items():
-        pairs = list(read_pairs(corpora, saved.data, "test"))
-        hypotheses = []
-        for translation in translator.translate(src for src, _ in pairs):
-            hypotheses.append(translation.text)
-            if len(hypotheses) % 100 == 0:
-                logger.info(
-                    "translating %s: %d of %d", name, len(hypotheses), len(pairs),
-                    extra={"progress": True},
-                )  # fmt: skip
-        text = "".join(hypothesis + "\n" for hypothesis in hypotheses)
-        (run.evaluation / f"{name}.hyp").write_text(text, encoding="utf-8", newline="\n")
-        results[name] = score(hypotheses, [[tgt for _, tgt in pairs]], saved.evaluation)
-    _save(run.evaluation / "scores.json", results, decoding, checkpoint)
-    return results
-
-
-def _save(
-    path: Path, results: dict[str, list[Score]], decoding: recipe.Decoding, checkpoint: str
-) -> None:
-    record: dict[str, Any] = {
+    settings = {
         "checkpoint": checkpoint,
-        "decoding": decoding.model_dump(),
-        "scores": {name: [asdict(one) for one in scores] for name, scores in results.items()},
+        "weights": digest(run.existing_checkpoint(checkpoint)),
+        "decoding": decoding.model_dump(mode="json", exclude=_NO_PART),
+        "evaluation": saved.evaluation.model_dump(mode="json"),
     }
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    file = run.evaluation / "scores.json"
+    tests = _stored(file, settings)
+    data = saved.data
+    pairs = {name: list(read_pairs(test, data, "test")) for name, test in data.test.items()}
+    keys = {name: digest(json.dumps(found).encode()) for name, found in pairs.items()}
+    missing = [name for name in pairs if not _is_done(run, name, keys[name], tests)]
+    if missing:
+        # Stored scores are told without waiting for torch.
+        from seq2seq.translate import Translator
+
+        translator = Translator.load(
+            run_dir, decoding=decoding, device=device, checkpoint=checkpoint
+        )
+    for name in missing:
+        hypotheses = _translate(translator, name, [src for src, _ in pairs[name]])
+        scores = score(hypotheses, [[tgt for _, tgt in pairs[name]]], saved.evaluation)
+        run.evaluation.mkdir(exist_ok=True)
+        hyp = run.hypotheses(name)
+        write_text(hyp, "".join(hypothesis + "\n" for hypothesis in hypotheses))
+        stored = [asdict(one) for one in scores]
+        tests[name] = {"pairs": keys[name], "hyp": digest(hyp), "scores": stored}
+        record = json.dumps(settings | {"tests": tests}, indent=2, ensure_ascii=False)
+        write_text(file, record + "\n")
+    return {name: [_score(one) for one in tests[name]["scores"]] for name in data.test}
+
+
+def _is_done(run: Run, name: str, key: str, tests: dict[str, Any]) -> bool:
+    hyp, found = run.hypotheses(name), tests.get(name, {"pairs": None})
+    return found["pairs"] == key and hyp.exists() and found["hyp"] == digest(hyp)
+
+
+def _translate(translator: "Translator", name: str, sources: list[str]) -> list[str]:
+    hypotheses = []
+    for translation in translator.translate(sources):
+        hypotheses.append(translation.text)
+        if len(hypotheses) % 100 == 0:
+            count = f"{len(hypotheses):,} of {len(sources):,}"
+            logger.info("translating %s: %s", name, count, extra={"progress": True})
+    return hypotheses
+
+
+def _stored(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The test sets that were translated and scored with these settings."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        tests = record.pop("tests")
+        return dict(tests) if record == settings else {}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _score(stored: dict[str, Any]) -> Score:
+    interval = stored["interval"]
+    return Score(**stored | {"interval": interval and tuple(interval)})

@@ -54,9 +54,24 @@ class Run:
         """Folder of the translated test sets and their scores."""
         return self.path / "evaluation"
 
+    def hypotheses(self, test: str) -> Path:
+        """File with the translations of a test set."""
+        return self.evaluation / f"{test}.hyp"
+
     def checkpoint(self, name: CheckpointName) -> Path:
         """File of a checkpoint."""
         return self.path / "checkpoints" / f"{name}.safetensors"
+
+    def existing_checkpoint(self, name: CheckpointName) -> Path:
+        """File of a checkpoint.
+
+        Raises:
+            RunError: there is none yet.
+        """
+        path = self.checkpoint(name)
+        if not path.exists():
+            raise RunError(f"{path}: no checkpoint yet; train the run first")
+        return path
 
     @property
     def is_trained(self) -> bool:
@@ -111,9 +126,7 @@ class Run:
         from seq2seq.checkpoint import load, load_weights
         from seq2seq.model.seq2seq import Seq2Seq
 
-        path = self.checkpoint(checkpoint)
-        if not path.exists():
-            raise RunError(f"{path}: no checkpoint yet; train the run first")
+        path = self.existing_checkpoint(checkpoint)
         model = Seq2Seq(self.load_recipe().model, len(tokenizers.src), len(tokenizers.tgt))
         saved = load(path)
         load_weights(model, saved.part("average") or saved.part("model"))

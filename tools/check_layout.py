@@ -38,7 +38,6 @@ NEEDS_TORCH = [
     "checkpoint",
     "data.batch",
     "device",
-    "evaluate",
     "model",
     "search",
     "train",
