@@ -193,7 +193,7 @@ def _candidates(beams: Tensor, log_probs: Tensor, num: int) -> tuple[Tensor, Ten
     batch, width = beams.shape
     values, tokens = _best_tokens(log_probs, num)
     scores = (beams.unsqueeze(2) + values.view(batch, width, -1)).flatten(1)
-    tokens = tokens.view(batch, -1)
+    tokens = tokens.reshape(batch, -1)
     by_token = torch.sort(tokens, dim=1, stable=True).indices
     by_score = torch.sort(scores.gather(1, by_token), dim=1, descending=True, stable=True).indices[
         :, :num
