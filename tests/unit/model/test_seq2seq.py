@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+import torch
+from tiny import (
+    DECODERS,
+    SRC_VOCAB,
+    TGT_VOCAB,
+    build_model,
+    build_section,
+    random_source,
+    random_target,
+    weights_of,
+)
+
+from seq2seq.model.recurrent import RNNS
+from seq2seq.model.seq2seq import Seq2Seq
+
+LENGTHS = [4, 6, 1]
+
+
+def num_parameters(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+def build_joint(tied):
+    keys = {"encoder": {"embedding_dim": 6}, "decoder": {"embedding_dim": 6}}
+    return Seq2Seq(build_section(**keys, tied_embeddings=tied), SRC_VOCAB, SRC_VOCAB)
+
+
+def test_tied_weights_are_one_and_count_once():
+    apart, two, three = map(build_joint, (None, "two_way", "three_way"))
+    table = SRC_VOCAB * 6
+    assert num_parameters(apart) - num_parameters(two) == table
+    assert num_parameters(two) - num_parameters(three) == table
+    for model, num_tables in ((apart, 3), (two, 2), (three, 1)):
+        tables = (model.encoder.embedding, model.decoder.embedding, model.output)
+        assert len({t.weight.data_ptr() for t in tables}) == num_tables
+        assert len({id(t.weight) for t in tables}) == num_tables
+    with torch.no_grad():
+        three.output.weight.add_(1)
+    assert torch.equal(three.encoder.embedding.weight, three.output.weight)
+
+
+@pytest.mark.parametrize("tied", [None, "two_way", "three_way"])
+@pytest.mark.parametrize(("attention", "feeding"), DECODERS)
+def test_every_weight_is_of_use(attention, feeding, tied):
+    decoder = {"attention": attention, "feeding": feeding}
+    model = Seq2Seq(build_section(decoder=decoder, tied_embeddings=tied), TGT_VOCAB, TGT_VOCAB)
+    src, lengths = random_source([4, 6, 2])
+    features = model.eval()(src.clamp(max=TGT_VOCAB - 1), lengths, random_target(3, 5))
+    model.output(features).logsumexp(dim=-1).sum().backward()
+    unused = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not unused
+
+
+@pytest.mark.parametrize("rnn_type", RNNS)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_dense_bridge_maps_the_top_layers_final_state(rnn_type, layers):
+    model = build_model(decoder={"rnn_type": rnn_type, "num_layers": layers})
+    src, lengths = random_source(LENGTHS)
+    state = model.encode(src, lengths)
+    weights = weights_of(model.bridge.dense)
+    top = model.encoder(src, lengths).final[0][-1].detach().double().numpy()
+    parts = np.tanh(top @ weights["weight"].T + weights["bias"])
+    made = state.lower
+    if layers > 1:
+        made = [torch.cat(both) for both in zip(state.lower, state.upper, strict=True)]
+    stacked = torch.stack(tuple(made)).permute(2, 0, 1, 3)  # rows, states, layers, units
+    assert stacked.flatten(1).shape == parts.shape
+    np.testing.assert_allclose(stacked.flatten(1).detach(), parts, atol=1e-5)
+
+
+@pytest.mark.parametrize("rnn_type", RNNS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_copying_bridge_takes_all_layers_as_they_are(rnn_type, bidirectional):
+    hidden = 3 if bidirectional else 6
+    model = build_model(
+        encoder={"rnn_type": rnn_type, "bidirectional": bidirectional, "hidden_size": hidden},
+        decoder={"rnn_type": rnn_type},
+        bridge="copy",
+    )
+    src, lengths = random_source(LENGTHS)
+    state, final = model.encode(src, lengths), model.encoder(src, lengths).final
+    for lower, upper, part in zip(state.lower, state.upper, final, strict=True):
+        assert torch.equal(torch.cat((lower, upper)), part)
+
+
+@pytest.mark.parametrize("rnn_type", RNNS)
+def test_without_a_bridge_the_decoder_starts_at_zero(rnn_type):
+    model = build_model(decoder={"rnn_type": rnn_type}, bridge=None)
+    state = model.encode(*random_source(LENGTHS))
+    assert len(state.lower) == len(state.upper) == {"gru": 1, "lstm": 2}[rnn_type]
+    assert not any(part.any() for part in (*state.lower, *state.upper))
+
+
+@pytest.mark.parametrize("rnn_type", RNNS)
+@pytest.mark.parametrize(("attention", "feeding"), DECODERS)
+def test_padding_and_neighbours_change_nothing(attention, feeding, rnn_type):
+    model = build_model(
+        encoder={"rnn_type": rnn_type},
+        decoder={"attention": attention, "feeding": feeding, "rnn_type": rnn_type},
+    )
+    src, lengths = random_source(LENGTHS)
+    tgt = random_target(len(LENGTHS), 5)
+    together = model(src, lengths, tgt)
+    order = torch.randperm(len(LENGTHS))
+    shuffled = model(src[order], lengths[order], tgt[order])
+    torch.testing.assert_close(shuffled, together[order], atol=1e-6, rtol=1e-5)
+    for i, length in enumerate(LENGTHS):
+        alone = model(src[i : i + 1, :length], lengths[i : i + 1], tgt[i : i + 1, : i + 2])
+        torch.testing.assert_close(together[i, : i + 2], alone[0], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [None, "two_way"])
+def test_steps_give_the_distributions_of_one_forward_call(tied):
+    model = build_model(decoder={"feeding": "input"}, tied_embeddings=tied)
+    src, lengths = random_source(LENGTHS)
+    tgt = random_target(len(LENGTHS), 4)
+    expected = torch.softmax(model.output(model(src, lengths, tgt)), dim=-1)
+    state = model.encode(src, lengths)
+    for i, tokens in enumerate(tgt.unbind(1)):
+        log_probs, state = model.step(tokens, state)
+        torch.testing.assert_close(log_probs.exp(), expected[:, i], atol=1e-6, rtol=1e-5)
+
+
+def test_a_search_may_overwrite_what_a_step_gives():
+    model = build_model(decoder={"feeding": "input"})
+    tokens = random_target(len(LENGTHS), 1)[:, 0]
+    with torch.inference_mode():
+        state = model.encode(*random_source(LENGTHS))
+        first, after = model.step(tokens, state)
+        expected, _ = model.step(tokens, after)
+        first.fill_(float("-inf"))
+        again, _ = model.step(tokens, after)
+    assert torch.equal(again, expected)
