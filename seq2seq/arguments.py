@@ -96,9 +96,10 @@ def _add_translate(parser: _Parser) -> None:
     _add_run(parser)
     parser.description = """
     Translate lines with a trained run. Line n of the output answers line n of the input, blank
-    lines stay blank. With --scores a line is SCORE, tab, text. With --n-best K each line has K
-    answers, best first, each a line of its own that begins with the number of the input line and
-    a tab. With --json each input line gives one JSON object with all of this and more.
+    lines stay blank. Standard input is answered as it comes, at a terminal line by line. With
+    --scores a line is SCORE, tab, text. With --n-best K each line has K answers, best first, each
+    a line of its own that begins with the number of the input line and a tab. With --json each
+    input line gives one JSON object with all of this and more.
     """
     text = "file to read instead of standard input, may be .gz"
     parser.add_argument("--input", "-i", type=Path, metavar="FILE", help=text)

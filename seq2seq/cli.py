@@ -228,10 +228,17 @@ def _translate(arguments: Namespace) -> int:
     translator = Translator.load(
         arguments.run, decoding=decoding, device=arguments.device, checkpoint=arguments.checkpoint
     )
-    lines = read_lines(source or sys.stdin.buffer, str(source or "standard input"))
+    if source is None:
+        # A reader of its own: the interpreter dies at exit if a thread is reading `sys.stdin`.
+        stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+        lines = read_lines(stdin, "standard input")
+    else:
+        lines = read_lines(source)
     with _open_output(arguments.output) as output:
         translations: Iterable[Translation] = tqdm(
-            translator.translate(lines), unit=" lines", disable=not sys.stderr.isatty()
+            translator.translate(lines, as_they_come=source is None),
+            unit=" lines",
+            disable=not sys.stderr.isatty(),
         )
         for translation in translations:
             for line in _format(translation, arguments, decoding.n_best):

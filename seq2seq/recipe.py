@@ -281,7 +281,7 @@ class Decoding(Section):
     """Fewest pieces of a translation."""
 
     max_length: int | None = Field(default=None, ge=1)
-    """Most pieces of a translation. Default: three times the source's plus 30."""
+    """Most pieces of a translation. Default: three times the source's plus 30, at most 1,000."""
 
     ban_unk: bool = True
     """Never produce `<unk>`."""

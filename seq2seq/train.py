@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 
-from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.device import keep_freed_memory, resolve_device
 from seq2seq.metrics import score
 from seq2seq.model.seq2seq import Seq2Seq
@@ -72,7 +71,7 @@ def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.de
         model,
         prepared.train,
         prepared.dev,
-        _dev_scorer(recipe, tokenizers, device),
+        _dev_scorer(recipe, prepared, device),
         run,
         recipe.seed,
         prepared.key,
@@ -80,9 +79,12 @@ def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.de
 
 
 def _dev_scorer(
-    recipe: Recipe, tokenizers: Tokenizers, device: torch.device
+    recipe: Recipe, prepared: Prepared, device: torch.device
 ) -> Callable[[Seq2Seq], float]:
-    """BLEU of greedy translations of the raw development set, as `evaluation` would compute it."""
+    """BLEU of greedy translations of the raw development set, as `evaluation` would compute it.
+
+    They end where the longest reference does, as a model that has just begun ends none of them.
+    """
     sources, references = read_dev(recipe)
     evaluation = recipe.evaluation
     section = Evaluation(
@@ -92,8 +94,10 @@ def _dev_scorer(
         bootstrap=0,
     )
 
+    decoding = Decoding(beam_size=1, max_length=int(prepared.dev.tgt_lengths.max()))
+
     def bleu(model: Seq2Seq) -> float:
-        translator = Translator(model, tokenizers, Decoding(beam_size=1), device)
+        translator = Translator(model, prepared.tokenizers, decoding, device)
         hypotheses = [translation.text for translation in translator.translate(sources)]
         return score(hypotheses, [references], section)[0].value
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 import torch
 
@@ -23,6 +25,10 @@ MAX_ROWS = 1024
 
 MAX_SOURCE_PIECES = 2**14
 """Source pieces read at a time, padding included, so that long lines travel in small company."""
+
+MAX_PIECES = 1000
+"""Pieces of a translation, at most, where the recipe doesn't say: a line of thousands of words is
+far beyond what a model was trained on, and a model that can't find its end takes its time."""
 
 
 @dataclass(frozen=True)
@@ -102,17 +108,20 @@ class Translator:
         model = run.load_model(tokenizers, checkpoint).to(where)
         return cls(model, tokenizers, decoding or saved.decoding, where)
 
-    def translate(self, lines: Iterable[str], window: int = 2048) -> Iterator[Translation]:
+    def translate(
+        self, lines: Iterable[str], *, window: int = 2048, as_they_come: bool = False
+    ) -> Iterator[Translation]:
         """Translate lines one for one, in their order.
 
         Args:
             lines: raw text; blank lines stay blank.
             window: lines read before the first is answered. They are sorted by length to be
                 searched together; their results don't depend on it.
+            as_they_come: answer those that have come instead of waiting until a window is full.
+                They are read ahead in another thread.
         """
-        remaining = iter(lines)
         start = 0
-        while chunk := list(islice(remaining, window)):
+        for chunk in (_arrivals if as_they_come else _windows)(lines, window):
             yield from self._translate_chunk(chunk, start)
             start += len(chunk)
 
@@ -141,7 +150,7 @@ class Translator:
     def _search(self, ids: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
         decoding = self.decoding
         src, lengths = pad(ids)
-        limits = 3 * lengths + 30
+        limits = (3 * lengths + 30).clamp(max=MAX_PIECES)
         if decoding.max_length is not None:
             limits = torch.full_like(lengths, decoding.max_length + 1)
         with torch.inference_mode():
@@ -162,3 +171,34 @@ class Translator:
             TranslatedHypothesis(text, h.score, h.log_prob, self.tokenizers.tgt.pieces(h.tokens))
             for text, h in zip(texts, hypotheses, strict=True)
         ]
+
+
+def _windows(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    remaining = iter(lines)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
+
+
+def _arrivals(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Each time all lines that have come since, at least one and at most `size`."""
+    come: Queue[str | Exception | None] = Queue(size)
+
+    def read() -> None:
+        try:
+            for line in lines:
+                come.put(line)
+            come.put(None)
+        except Exception as error:  # raised again where the lines are wanted
+            come.put(error)
+
+    Thread(target=read, daemon=True).start()
+    while True:
+        items = [come.get()]
+        while len(items) < size and not come.empty():
+            items.append(come.get())
+        if chunk := [item for item in items if isinstance(item, str)]:
+            yield chunk
+        if items[-1] is None:
+            return
+        if isinstance(items[-1], Exception):
+            raise items[-1]

@@ -1,5 +1,4 @@
 import gzip
-import io
 import json
 import logging
 import os
@@ -7,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -46,7 +46,7 @@ def run_dir(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             cls.settings = settings
             return cls()
 
-        def translate(self, lines: Iterable[str]) -> Iterator[Any]:
+        def translate(self, lines: Iterable[str], as_they_come: bool) -> Iterator[Any]:
             for number, line in enumerate(lines):
                 texts = [line.upper(), line.title()][: self.settings["decoding"].n_best]
                 hypotheses = [
@@ -60,13 +60,15 @@ def run_dir(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], None]]:
     """Puts bytes on standard input."""
 
     def put(content: bytes) -> None:
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+        Path("typed").write_bytes(content)
+        monkeypatch.setattr(sys, "stdin", stack.enter_context(Path("typed").open()))
 
-    return put
+    with ExitStack() as stack:
+        yield put
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
