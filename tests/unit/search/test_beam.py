@@ -1,0 +1,251 @@
+from dataclasses import dataclass
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from tiny import DECODERS, build_model, random_source
+from torch import Tensor
+
+from seq2seq.search.beam import beam_search
+from seq2seq.search.constraints import Ban, build_constraints
+from seq2seq.special import BOS, EOS, PAD, UNK
+
+VOCAB = 7
+FORBIDDEN = Ban([PAD, BOS])
+WIDE = 10_000
+
+
+@dataclass(frozen=True)
+class Chains:
+    """State of a search over tables (B, V, V, V): rows (N, 2) hold their last two tokens."""
+
+    tables: Tensor
+    rows: Tensor
+
+    def select(self, rows: Tensor, sentences: Tensor | None = None) -> "Chains":
+        tables = self.tables if sentences is None else self.tables[sentences]
+        return Chains(tables, self.rows[rows])
+
+
+def step(tokens: Tensor, state: Chains) -> tuple[Tensor, Chains]:
+    rows = torch.stack((state.rows[:, 1], tokens), dim=1)
+    width = len(rows) // len(state.tables)
+    sentence = torch.arange(len(state.tables)).repeat_interleave(width)
+    return state.tables[sentence, rows[:, 0], rows[:, 1]], Chains(state.tables, rows)
+
+
+def search(tables, limits, **keys):
+    keys = {"beam_size": 3, "n_best": keys.get("beam_size", 3), "constraints": [FORBIDDEN]} | keys
+    tables = torch.as_tensor(tables)
+    start = Chains(tables, torch.full((len(tables), 2), BOS))
+    return beam_search(step, start, torch.as_tensor(limits), **keys)
+
+
+def random_tables(batch, vocab=VOCAB):
+    return torch.randn(batch, vocab, vocab, vocab).mul(1.5).log_softmax(dim=-1)
+
+
+def tied_tables(batch, vocab=VOCAB):
+    """Log-probabilities whose sums are exact and often equal."""
+    return -torch.randint(1, 4, (batch, vocab, vocab, vocab)).float()
+
+
+def allowed(table, forbidden=(PAD, BOS)):
+    table = table.double().numpy().copy()
+    table[..., list(forbidden)] = -np.inf
+    return oracles.chain(table)
+
+
+def assert_found(hypotheses, expected, alpha=0.0):
+    assert [(h.tokens, h.complete) for h in hypotheses] == [(t, c) for _, t, c in expected]
+    assert [h.log_prob for h in hypotheses] == pytest.approx([p for p, _, _ in expected], abs=1e-4)
+    for h in hypotheses:
+        length = len(h.tokens) + h.complete
+        assert h.score == pytest.approx(h.log_prob / ((5 + length) / 6) ** alpha, abs=1e-4)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.7, 1.5])
+@pytest.mark.parametrize("limit", [1, 2, 4])
+def test_a_full_beam_finds_all_there_is(limit, alpha):
+    tables = random_tables(2)
+    results = search(tables, [limit] * 2, beam_size=WIDE, n_best=WIDE, alpha=alpha)
+    for table, hypotheses in zip(tables, results, strict=True):
+        expected = oracles.exhaustive_search(allowed(table), limit, alpha)
+        assert_found(hypotheses, expected, alpha)
+
+
+def test_beam_1_is_greedy():
+    tables = random_tables(40)
+    results = search(tables, [9] * 40, beam_size=1)
+    expected = [oracles.greedy_search(allowed(table), 9) for table in tables]
+    assert len({len(tokens) for _, tokens, _ in expected}) > 2
+    for hypotheses, one in zip(results, expected, strict=True):
+        assert_found(hypotheses, [one])
+
+
+@pytest.mark.parametrize("make", [random_tables, tied_tables])
+@pytest.mark.parametrize("beam_size", [1, 2, 3, 5, 12])
+def test_beams_are_those_of_the_plain_algorithm(beam_size, make):
+    tables = make(20)
+    limits = torch.randint(1, 7, (20,))
+    results = search(tables, limits, beam_size=beam_size, n_best=WIDE, alpha=1.0)
+    for table, limit, hypotheses in zip(tables, limits.tolist(), results, strict=True):
+        expected = oracles.beam_search(allowed(table), limit, beam_size, 1.0)
+        assert_found(hypotheses, expected, 1.0)
+
+
+def test_neighbours_order_and_n_best_change_nothing():
+    tables, limits = tied_tables(12), torch.randint(1, 8, (12,))
+    together = search(tables, limits, alpha=0.6)
+    alone = [search(tables[i : i + 1], limits[i : i + 1], alpha=0.6)[0] for i in range(len(tables))]
+    assert together == alone
+    order = torch.randperm(12)
+    assert search(tables[order], limits[order], alpha=0.6) == [together[i] for i in order]
+    for n_best in (1, 2):
+        fewer = search(tables, limits, alpha=0.6, n_best=n_best)
+        assert fewer == [hypotheses[:n_best] for hypotheses in together]
+
+
+def test_finished_sentences_leave_the_batch():
+    tables = torch.full((3, VOCAB, VOCAB, VOCAB), -5.0)
+    tables[1, ..., EOS] = -0.1
+    tables[[0, 2], ..., EOS] = float("-inf")
+    rows = []
+
+    def count(tokens, state):
+        rows.append(len(tokens))
+        return step(tokens, state)
+
+    start = Chains(tables, torch.full((3, 2), BOS))
+    limits = torch.tensor([5, 5, 3])
+    beam_search(count, start, limits, beam_size=2, constraints=[FORBIDDEN])
+    assert rows == [3, 6, 4, 2, 2]
+
+
+def test_no_output_is_over_its_limit():
+    limits = torch.arange(1, 9)
+    for hypotheses, limit in zip(search(random_tables(8), limits), limits.tolist(), strict=True):
+        assert hypotheses and all(len(h.tokens) + h.complete <= limit for h in hypotheses)
+
+
+def test_what_does_not_end_is_cut_at_the_limit_and_marked():
+    tables = random_tables(4)
+    tables[..., EOS] = float("-inf")
+    for hypotheses in search(tables, [4] * 4):
+        assert [len(h.tokens) for h in hypotheses] == [4] * 3
+        assert not any(h.complete for h in hypotheses)
+        assert hypotheses == sorted(hypotheses, key=lambda h: -h.score)
+
+
+def test_an_ended_output_stands_before_better_ones_that_were_cut():
+    table = torch.full((1, VOCAB, VOCAB, VOCAB), -4.0)
+    table[..., 5] = -0.1
+    (hypotheses,) = search(table, [3], beam_size=3, n_best=WIDE)
+    assert [h.complete for h in hypotheses] == sorted(
+        (h.complete for h in hypotheses), reverse=True
+    )
+    assert hypotheses[0].complete and hypotheses[-1].tokens != [5, 5, 5]
+    (cut,) = (h for h in hypotheses if h.tokens == [5, 5, 5])
+    assert cut.score > hypotheses[0].score
+
+
+def test_a_length_penalty_prefers_longer_outputs():
+    table = torch.full((1, VOCAB, VOCAB, VOCAB), float("-inf"))
+    table[..., EOS], table[..., 4] = -1.0, -0.2
+    table[..., 4, EOS] = -1.1
+    plain, rewarded = (search(table, [6], beam_size=4, alpha=alpha)[0] for alpha in (0.0, 3.0))
+    assert plain[0].tokens == [] and plain[0].score == plain[0].log_prob == pytest.approx(-1)
+    assert len(rewarded[0].tokens) > 1
+    assert [h.score for h in rewarded] == sorted((h.score for h in rewarded), reverse=True)
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+@pytest.mark.parametrize("vocab", [12, 3000])
+def test_equal_scores_go_by_token(vocab, beam_size):
+    def flat(tokens, state):
+        return torch.full((len(tokens), vocab), -2.0), state
+
+    start = Chains(torch.zeros(2, 1, 1, 1), torch.zeros(2, 2))
+    keys = {"beam_size": beam_size, "n_best": WIDE, "constraints": [Ban([PAD, BOS, EOS])]}
+    short, long = beam_search(flat, start, torch.tensor([1, 2]), **keys)
+    best = [UNK, *range(EOS + 1, EOS + beam_size)]
+    assert [h.tokens for h in short] == [[token] for token in best]
+    assert [h.tokens for h in long] == [[token, UNK] for token in best]
+
+
+def test_equal_scores_at_the_edge_of_the_beam_go_by_token():
+    scores = torch.randint(-6, 0, (1, 1, 1, 400)).float().expand(1, 400, 400, 400)
+    (hypotheses,) = search(scores, [1], beam_size=40, constraints=[Ban([EOS])])
+    order = sorted((t for t in range(400) if t != EOS), key=lambda t: (-scores[0, 0, 0, t], t))
+    assert sorted(h.tokens[0] for h in hypotheses) == sorted(order[:40])
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_where_nothing_may_follow_the_output_is_what_there_is(beam_size):
+    tables = torch.full((3, VOCAB, VOCAB, VOCAB), float("-inf"))
+    tables[1, BOS, BOS, 5] = -0.5
+    tables[2, BOS, BOS, 5], tables[2, BOS, 5, EOS] = -0.5, -0.25
+    results = search(tables, [8] * 3, beam_size=beam_size)
+    assert [[h.tokens for h in hypotheses] for hypotheses in results] == [[[]], [[5]], [[5]]]
+    assert [h.complete for (h,) in results] == [False, False, True]
+    assert [h.log_prob for (h,) in results] == [0.0, -0.5, -0.75]
+
+
+def test_a_batch_may_be_empty():
+    assert search(random_tables(0), torch.zeros(0, dtype=torch.long)) == []
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_constraints_hold_in_all_outputs(beam_size):
+    tables = random_tables(30)
+    tables[..., UNK] += 2
+    limits = [9] * 30
+    free = [h for found in search(tables, limits, beam_size=beam_size) for h in found]
+    assert any(UNK in h.tokens for h in free)
+    assert any(len(h.tokens) < 3 and h.complete for h in free)
+    assert any(oracles.repeats(h.tokens, 2) for h in free)
+    keys = {"beam_size": beam_size, "constraints": build_constraints(True, 3, 2)}
+    for h in [h for found in search(tables, limits, **keys) for h in found]:
+        assert not {PAD, BOS, UNK, EOS} & set(h.tokens)
+        assert len(h.tokens) >= 3 and not oracles.repeats(h.tokens, 2)
+
+
+@pytest.mark.parametrize(("attention", "feeding"), DECODERS)
+def test_log_probs_are_those_of_teacher_forcing(attention, feeding):
+    model = build_model(decoder={"attention": attention, "feeding": feeding})
+    src, lengths = random_source([5, 2, 7])
+    limits = torch.tensor([6, 3, 12])
+    with torch.inference_mode():
+        state = model.encode(src, lengths)
+        results = beam_search(model.step, state, limits, beam_size=4, n_best=4, alpha=1.0)
+    for i, hypotheses in enumerate(results):
+        assert len(hypotheses) == 4
+        for h in hypotheses:
+            said = [*h.tokens, EOS] if h.complete else h.tokens
+            read = torch.tensor([[BOS, *said[:-1]]])
+            features = model(src[i : i + 1, : lengths[i]], lengths[i : i + 1], read)
+            log_probs = model.output(features)[0].log_softmax(dim=-1)
+            assert h.log_prob == pytest.approx(
+                sum(row[t].item() for row, t in zip(log_probs, said, strict=True)), abs=1e-4
+            )
+
+
+@pytest.mark.parametrize(("attention", "feeding"), DECODERS)
+def test_a_network_translates_a_sentence_alike_in_any_batch(attention, feeding):
+    model = build_model(decoder={"attention": attention, "feeding": feeding})
+    src, lengths = random_source([5, 2, 7, 3])
+    limits = lengths + 4
+
+    def translate(sentences):
+        width = int(lengths[sentences].max())
+        with torch.inference_mode():
+            state = model.encode(src[sentences, :width], lengths[sentences])
+            return beam_search(model.step, state, limits[sentences], beam_size=3, n_best=2)
+
+    together = translate([0, 1, 2, 3])
+    for sentences in ([0], [1], [2], [3], [3, 1]):
+        for i, hypotheses in zip(sentences, translate(sentences), strict=True):
+            assert [h.tokens for h in hypotheses] == [h.tokens for h in together[i]]
+            expected = [h.score for h in together[i]]
+            assert [h.score for h in hypotheses] == pytest.approx(expected, abs=1e-5)

@@ -1,0 +1,124 @@
+import numpy as np
+import oracles
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import randomise
+from torch import nn
+
+from seq2seq.training import loss as loss_module
+from seq2seq.training.loss import output_loss
+
+TOKENS, SIZE, VOCAB = 13, 6, 9
+every_smoothing = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
+
+
+def build(dtype=torch.float32):
+    """An output layer with features and targets for it."""
+    features = torch.randn(TOKENS, SIZE).to(dtype).requires_grad_()
+    return randomise(nn.Linear(SIZE, VOCAB)), features, torch.randint(VOCAB, (TOKENS,))
+
+
+def gradients(value, output, features):
+    return torch.autograd.grad(value, (features, output.weight, output.bias))
+
+
+def plain_loss(output, features, targets, smoothing):
+    return F.cross_entropy(
+        output(features.float()), targets, reduction="sum", label_smoothing=smoothing
+    )
+
+
+@pytest.fixture(params=[1, 4, TOKENS, 100])
+def chunk(request, monkeypatch):
+    """Tokens at a time."""
+    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", request.param * VOCAB + VOCAB - 1)
+    return request.param
+
+
+@every_smoothing
+def test_the_loss_is_the_sum_by_hand(chunk, smoothing):
+    output, features, targets = build()
+    loss = output_loss(output, features, targets, smoothing)
+    logits = output(features).detach().double().numpy()
+    objective, cross_entropy = oracles.smoothed_loss(logits, targets.tolist(), smoothing)
+    assert loss.objective.item() == pytest.approx(objective, rel=1e-5)
+    assert loss.cross_entropy.item() == pytest.approx(cross_entropy, rel=1e-5)
+
+
+@every_smoothing
+def test_gradients_are_those_of_autograd(chunk, smoothing):
+    output, features, targets = build()
+    ours = output_loss(output, features, targets, smoothing).objective / 7
+    expected = plain_loss(output, features, targets, smoothing) / 7
+    for our, their in zip(
+        gradients(ours, output, features), gradients(expected, output, features), strict=True
+    ):
+        torch.testing.assert_close(our, their, atol=1e-6, rtol=1e-5)
+
+
+@every_smoothing
+def test_bfloat16_is_near(chunk, smoothing):
+    output, features, targets = build(torch.bfloat16)
+    loss = output_loss(output, features, targets, smoothing)
+    expected = plain_loss(output, features, targets, smoothing)
+    assert loss.objective.dtype == torch.float32
+    assert loss.objective.item() == pytest.approx(expected.item(), rel=0.02)
+    for our, their in zip(
+        gradients(loss.objective, output, features),
+        gradients(expected, output, features),
+        strict=True,
+    ):
+        assert our.dtype == their.dtype
+        torch.testing.assert_close(our, their, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_without_gradients_the_values_are_the_same(mode, chunk):
+    output, features, targets = build()
+    expected = output_loss(output, features, targets, 0.1)
+    with mode():
+        loss = output_loss(output, features, targets, 0.1)
+    assert loss.objective.item() == expected.objective.item()
+    assert loss.cross_entropy.item() == expected.cross_entropy.item()
+    assert not loss.objective.requires_grad
+
+
+def test_only_the_objective_is_for_training():
+    output, features, targets = build()
+    loss = output_loss(output, features, targets, 0.1)
+    assert loss.objective.requires_grad and not loss.cross_entropy.requires_grad
+
+
+def test_a_tied_table_gets_the_gradients_of_both_its_uses():
+    def gradient(loss_of):
+        table.grad = None
+        loss_of(output, torch.tanh(F.embedding(targets.flip(0), table)), targets).backward()
+        return table.grad
+
+    output, _, targets = build()
+    table = output.weight
+    ours = gradient(lambda *given: output_loss(*given, 0.1).objective)
+    expected = gradient(lambda *given: plain_loss(*given, 0.1))
+    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_logits_never_exist_for_more_than_a_chunk(monkeypatch):
+    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", 4 * VOCAB)
+    sizes, linear = [], F.linear
+
+    def watch(features, *layer):
+        sizes.append(len(features))
+        return linear(features, *layer)
+
+    output, features, targets = build()
+    monkeypatch.setattr(F, "linear", watch)
+    output_loss(output, features, targets).objective.backward()
+    assert sizes == [4, 4, 4, 1]
+
+
+def test_no_tokens_cost_nothing():
+    output, features, targets = build()
+    loss = output_loss(output, features[:0], targets[:0], 0.1)
+    assert loss.objective.item() == loss.cross_entropy.item() == 0
+    assert not np.any(gradients(loss.objective, output, features)[1].numpy())
