@@ -1,0 +1,71 @@
+import ctypes
+import platform
+
+import pytest
+import torch
+
+from seq2seq.device import autocast, has_fast_bfloat16, keep_freed_memory, resolve_device
+from seq2seq.errors import SettingsError
+
+CPU = torch.device("cpu")
+
+
+def offer(monkeypatch, cuda, mps):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "best"),
+    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_is_the_best_there_is(monkeypatch, cuda, mps, best):
+    offer(monkeypatch, cuda, mps)
+    assert resolve_device("auto").type == best
+    assert resolve_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused(monkeypatch, name):
+    offer(monkeypatch, False, False)
+    with pytest.raises(SettingsError, match=f"device: this machine has no '{name}'; use"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "fast"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)],
+)
+def test_auto_precision_is_what_the_processor_is_fast_at(monkeypatch, capabilities, fast):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert has_fast_bfloat16(CPU) is fast
+    assert not has_fast_bfloat16(torch.device("mps"))
+    products = {}
+    for precision in ("auto", "bfloat16", "float32"):
+        with autocast(CPU, precision):
+            products[precision] = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+    assert products["auto"] == (torch.bfloat16 if fast else torch.float32)
+    assert products["bfloat16"] == torch.bfloat16
+    assert products["float32"] == torch.float32
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of glibc")
+def test_glibc_accepts_all_settings_of_its_allocator(monkeypatch):
+    libc, answers = ctypes.CDLL(None), []
+
+    class Watched:
+        def __init__(self, name):
+            assert name is None
+
+        def mallopt(self, *setting):
+            answers.append(libc.mallopt(*setting))
+
+    monkeypatch.setattr(ctypes, "CDLL", Watched)
+    keep_freed_memory()
+    assert answers == [1] * 3
+
+
+def test_other_allocators_are_left_alone(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("no glibc here"))
+    keep_freed_memory()
