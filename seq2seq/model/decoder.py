@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from seq2seq import recipe
 from seq2seq.model.attention import ATTENTIONS, Memory
-from seq2seq.model.recurrent import Recurrent, State, init_embedding, init_linear
-from seq2seq.special import PAD
+from seq2seq.model.embedding import Embedding
+from seq2seq.model.recurrent import Recurrent, State, init_linear
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,12 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, section: recipe.Decoder, vocab_size: int, memory_size: int, dropout: float, size: int
+        self,
+        section: recipe.Decoder,
+        embedding: Embedding,
+        memory_size: int,
+        readout_size: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         hidden = section.hidden_size
@@ -61,12 +66,10 @@ class Decoder(nn.Module):
         num_upper = section.num_layers - num_lower
         context = memory_size if attends else 0
         self.input_feeding = attends and section.feeding == "input"
-        self.readout_size = size
-        self.embedding = init_embedding(
-            nn.Embedding(vocab_size, section.embedding_dim, padding_idx=PAD)
-        )
+        self.readout_size = readout_size
+        self.embedding = embedding
         self.dropout = nn.Dropout(dropout)
-        fed = section.embedding_dim + (size if self.input_feeding else 0)
+        fed = section.embedding_dim + (readout_size if self.input_feeding else 0)
         self.lower = Recurrent(section.rnn_type, fed, hidden, num_lower, dropout=dropout)
         self.upper = (
             Recurrent(section.rnn_type, hidden + context, hidden, num_upper, dropout=dropout)
@@ -76,7 +79,7 @@ class Decoder(nn.Module):
         self.attention = (
             ATTENTIONS[section.attention](hidden, memory_size) if section.attention else None
         )
-        self.readout = init_linear(nn.Linear(hidden + context, size))
+        self.readout = init_linear(nn.Linear(hidden + context, readout_size))
 
     def forward(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read tokens (N, T) and return features of each next one, (N, T, R), and the new state."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
-from seq2seq.model.recurrent import Recurrent, State, init_embedding
-from seq2seq.special import PAD
+from seq2seq.model.embedding import Embedding
+from seq2seq.model.recurrent import Recurrent, State
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,9 @@ class EncoderOutput:
 class Encoder(nn.Module):
     """Embeds source tokens and reads them with a recurrent stack."""
 
-    def __init__(self, section: recipe.Encoder, vocab_size: int, dropout: float) -> None:
+    def __init__(self, section: recipe.Encoder, embedding: Embedding, dropout: float) -> None:
         super().__init__()
-        self.embedding = init_embedding(
-            nn.Embedding(vocab_size, section.embedding_dim, padding_idx=PAD)
-        )
+        self.embedding = embedding
         self.dropout = nn.Dropout(dropout)
         self.rnn = Recurrent(
             section.rnn_type,

@@ -1,7 +1,5 @@
 """Stacks of recurrent layers behind one interface."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -100,12 +98,4 @@ def init_linear(layer: nn.Linear) -> nn.Linear:
     nn.init.xavier_uniform_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-    return layer
-
-
-def init_embedding(layer: nn.Embedding) -> nn.Embedding:
-    """Normal rows of expected length one; the padding row is zero."""
-    nn.init.normal_(layer.weight, std=1 / math.sqrt(layer.embedding_dim))
-    if layer.padding_idx is not None:
-        nn.init.zeros_(layer.weight.data[layer.padding_idx])
     return layer

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from seq2seq import recipe
 from seq2seq.model.decoder import Decoder, DecoderState
+from seq2seq.model.embedding import Embedding, build_output
 from seq2seq.model.encoder import Encoder, EncoderOutput
 from seq2seq.model.recurrent import NUM_STATES, State, init_linear
 
@@ -19,17 +20,21 @@ class Seq2Seq(nn.Module):
     def __init__(self, section: recipe.Model, src_vocab_size: int, tgt_vocab_size: int) -> None:
         super().__init__()
         tied = section.tied_embeddings
-        size = section.decoder.embedding_dim if tied else section.decoder.hidden_size
-        self.encoder = Encoder(section.encoder, src_vocab_size, section.dropout)
-        self.decoder = Decoder(
-            section.decoder, tgt_vocab_size, self.encoder.output_size, section.dropout, size
+        encoder, decoder = section.encoder, section.decoder
+        tgt_embedding = Embedding(tgt_vocab_size, decoder.embedding_dim, tied=tied is not None)
+        src_embedding = (
+            tgt_embedding
+            if tied == "three_way"
+            else Embedding(src_vocab_size, encoder.embedding_dim, tied=False)
         )
-        self.bridge = Bridge(section, self.encoder.output_size)
-        self.output = init_linear(nn.Linear(size, tgt_vocab_size))
+        readout_size = decoder.embedding_dim if tied else decoder.hidden_size
+        self.encoder = Encoder(encoder, src_embedding, section.dropout)
+        memory_size = self.encoder.output_size
+        self.decoder = Decoder(decoder, tgt_embedding, memory_size, readout_size, section.dropout)
+        self.bridge = Bridge(section, memory_size)
+        self.output = build_output(readout_size, tgt_vocab_size)
         if tied:
-            self.output.weight = self.decoder.embedding.weight
-        if tied == "three_way":
-            self.encoder.embedding.weight = self.decoder.embedding.weight
+            self.output.weight = tgt_embedding.weight
 
     def encode(self, src: Tensor, lengths: Tensor) -> DecoderState:
         """Read src (B, S) with real lengths (B,) on the CPU; one decoder row per sentence."""

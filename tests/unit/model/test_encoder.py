@@ -2,6 +2,7 @@ import pytest
 import torch
 from tiny import SRC_VOCAB, build_section, random_source, randomise
 
+from seq2seq.model.embedding import Embedding
 from seq2seq.model.encoder import Encoder
 from seq2seq.model.recurrent import RNNS
 from seq2seq.special import PAD
@@ -15,7 +16,9 @@ every_encoder = pytest.mark.parametrize(
 
 def build(rnn_type="lstm", layers=2, bidirectional=True, dropout=0.0):
     keys = {"rnn_type": rnn_type, "num_layers": layers, "bidirectional": bidirectional}
-    return randomise(Encoder(build_section(encoder=keys).encoder, SRC_VOCAB, dropout))
+    section = build_section(encoder=keys).encoder
+    embedding = Embedding(SRC_VOCAB, section.embedding_dim, tied=False)
+    return randomise(Encoder(section, embedding, dropout))
 
 
 @every_encoder

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import randomise, weights_of
 
-from seq2seq.model.recurrent import NUM_STATES, RNNS, Recurrent, init_embedding
+from seq2seq.model.recurrent import NUM_STATES, RNNS, Recurrent
 from seq2seq.recipe import RnnType
 
 LENGTHS = torch.tensor([3, 7, 1, 5])
@@ -107,8 +107,3 @@ def test_dropout_acts_between_layers_and_in_training(rnn_type):
 
 def test_every_type_of_the_recipe_is_there():
     assert set(RNNS) == set(NUM_STATES) == set(get_args(RnnType))
-
-
-def test_padding_embeds_to_nothing():
-    layer = init_embedding(torch.nn.Embedding(5, 4, padding_idx=0))
-    assert not layer.weight[0].any() and layer.weight[1:].all()

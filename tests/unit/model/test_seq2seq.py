@@ -14,6 +14,7 @@ from tiny import (
 
 from seq2seq.model.recurrent import RNNS
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.special import PAD
 
 LENGTHS = [4, 6, 1]
 
@@ -39,6 +40,14 @@ def test_tied_weights_are_one_and_count_once():
     with torch.no_grad():
         three.output.weight.add_(1)
     assert torch.equal(three.encoder.embedding.weight, three.output.weight)
+
+
+@pytest.mark.parametrize("tied", [None, "two_way", "three_way"])
+def test_padding_embeds_to_nothing(tied):
+    model = build_joint(tied)
+    for embedding in (model.encoder.embedding, model.decoder.embedding):
+        vectors = embedding(torch.arange(SRC_VOCAB))
+        assert not vectors[PAD].any() and vectors[PAD + 1 :].all()
 
 
 @pytest.mark.parametrize("tied", [None, "two_way", "three_way"])
