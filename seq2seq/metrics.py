@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seq2seq.errors import DataError, SettingsError
 from seq2seq.recipe import Evaluation
@@ -79,9 +79,9 @@ def _build_metric(name: str, section: Evaluation) -> Metric:
     from sacrebleu.metrics.ter import TER
 
     if name == "chrf":
-        return CHRF(lowercase=section.lowercase)
+        return _resampled_alike(CHRF(lowercase=section.lowercase))
     if name == "ter":
-        return TER()
+        return _resampled_alike(TER())
     # sacreBLEU warns of tokenised text; where the recipe says it is tokenised, that is no news.
     force = section.tokenize == "none"
     try:
@@ -94,6 +94,24 @@ def _build_metric(name: str, section: Evaluation) -> Metric:
                 f"pip install 'sacrebleu[{language}]'"
             ]
         ) from error
+
+
+def _resampled_alike(metric: Metric) -> Metric:
+    """Lets a metric give all scores of the bootstrap in one type.
+
+    For resamples without a match chrF and TER give `float`, for others `float32`, and the mixture
+    ends sacreBLEU with a TypeError. Alike, they have the digits that sacreBLEU prints.
+    """
+    compute = metric._compute_score_from_stats
+
+    def computed(stats: Any) -> Any:
+        result = compute(stats)
+        if hasattr(stats, "dtype"):
+            result.score = stats.dtype.type(result.score)
+        return result
+
+    metric._compute_score_from_stats = computed  # type: ignore[method-assign]
+    return metric
 
 
 def _sacrebleu(

@@ -76,6 +76,24 @@ def test_numbers_and_signatures_are_those_of_the_sacrebleu_command(
     assert (upper - lower) / 2 == pytest.approx(theirs["confidence_var"], abs=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("hypotheses", "references"),
+    [
+        (["x"] * 19 + ["the same"], ["the same"] * 20),
+        (["x"] * 19 + ["the same"], [""] * 19 + ["the same"]),
+        (["x"] * 20, ["the same"] * 20),
+    ],
+)
+def test_resamples_without_a_match_have_scores_too(
+    hypotheses: list[str], references: list[str]
+) -> None:
+    section = Evaluation(metrics=("bleu", "chrf", "ter", "accuracy"), bootstrap=200)
+    for result in score(hypotheses, [references], section):
+        assert result.interval is not None
+        lower, upper = result.interval
+        assert lower <= result.value + 1e-4 and result.value - 1e-4 <= upper, result
+
+
 def test_without_bootstrap_the_signature_says_so(tmp_path: Path) -> None:
     hypotheses, references, _ = noisy_corpus()
     (ours,) = score(hypotheses, [references], Evaluation(metrics=("bleu",), bootstrap=0))
