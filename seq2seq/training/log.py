@@ -26,13 +26,15 @@ class MetricsLog:
         if not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text(encoding="utf-8").split("\n"):
+        text = self.path.read_text(encoding="utf-8")
+        for line in text.split("\n"):
             try:
                 if json.loads(line)["update"] <= update:
                     kept.append(line + "\n")
             except ValueError:
                 continue
-        write_text(self.path, "".join(kept))
+        if "".join(kept) != text:
+            write_text(self.path, "".join(kept))
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record."""

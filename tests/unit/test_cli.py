@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -60,15 +59,15 @@ def run_dir(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bytes], None]]:
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
     """Puts bytes on standard input."""
 
     def put(content: bytes) -> None:
         Path("typed").write_bytes(content)
-        monkeypatch.setattr(sys, "stdin", stack.enter_context(Path("typed").open()))
+        stdin = SimpleNamespace(fileno=lambda: os.open("typed", os.O_RDONLY))
+        monkeypatch.setattr(sys, "stdin", stdin)
 
-    with ExitStack() as stack:
-        yield put
+    return put
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+import pytest
+from toy import toy_recipe
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a toy task, trained so far that its outputs differ; not to be changed.
+
+    What its recipe names lies beside it.
+    """
+    from seq2seq.train import train
+
+    recipe = toy_recipe(tmp_path_factory.mktemp("toy"), "training.max_epochs=12")
+    return train(recipe).run_dir

@@ -1,0 +1,106 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seq2seq.errors import RunError
+from seq2seq.evaluate import evaluate
+from seq2seq.metrics import score
+from seq2seq.recipe import Decoding
+from seq2seq.run import Run
+from seq2seq.translate import Translator
+
+
+@pytest.fixture
+def run_dir(toy_run: Path, tmp_path: Path) -> Path:
+    """A copy of the trained run with a test set of its own."""
+    shutil.copytree(toy_run, tmp_path / "run", ignore=lambda *_: ["evaluation"])
+    recipe = (tmp_path / "run/recipe.yaml").read_text()
+    (tmp_path / "run/recipe.yaml").write_text(
+        recipe.replace(str(toy_run.parent / "test"), str(tmp_path / "test"))
+    )
+    for suffix in ("in", "out"):
+        shutil.copy(toy_run.parent / f"test.{suffix}", tmp_path)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Filled with each run directory that a translator is loaded from."""
+    calls: list[Path] = []
+    load = Translator.load.__func__
+
+    def counted(cls, run_dir, **settings):
+        calls.append(run_dir)
+        return load(cls, run_dir, **settings)
+
+    monkeypatch.setattr(Translator, "load", classmethod(counted))
+    return calls
+
+
+def test_scores_are_those_of_the_written_translations(run_dir: Path) -> None:
+    found = evaluate(run_dir)
+    hypotheses = (run_dir / "evaluation/t.hyp").read_text().split("\n")[:-1]
+    references = (run_dir.parent / "test.out").read_text().split("\n")[:-1]
+    sources = (run_dir.parent / "test.in").read_text().split("\n")[:-1]
+    assert found == {"t": score(hypotheses, [references], Run(run_dir).load_recipe().evaluation)}
+    translator = Translator.load(run_dir)
+    assert hypotheses == [answer.text for answer in translator.translate(sources)]
+    record = json.loads((run_dir / "evaluation/scores.json").read_text())
+    assert record["tests"]["t"]["scores"][0]["value"] == found["t"][0].value
+
+
+def test_the_second_time_nothing_is_translated(run_dir: Path, loads: list[Path]) -> None:
+    first = evaluate(run_dir)
+    assert evaluate(run_dir) == first
+    assert evaluate(run_dir, decoding=Decoding(batch_size=3, n_best=2)) == first
+    assert len(loads) == 1
+
+
+def change_references(run_dir: Path) -> None:
+    path = run_dir.parent / "test.out"
+    path.write_text(path.read_text().replace("1", "2"))
+
+
+def change_translations(run_dir: Path) -> None:
+    (run_dir / "evaluation/t.hyp").write_text("")
+
+
+def change_weights(run_dir: Path) -> None:
+    shutil.copy(run_dir / "checkpoints/last.safetensors", run_dir / "checkpoints/best.safetensors")
+
+
+def change_metrics(run_dir: Path) -> None:
+    path = run_dir / "recipe.yaml"
+    path.write_text(path.read_text().replace("bootstrap: 10", "bootstrap: 0"))
+
+
+def break_record(run_dir: Path) -> None:
+    (run_dir / "evaluation/scores.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_references, change_translations, change_weights, change_metrics, break_record],
+)
+def test_what_a_score_depends_on_makes_it_anew(change, run_dir: Path, loads: list[Path]) -> None:
+    evaluate(run_dir)
+    change(run_dir)
+    anew = evaluate(run_dir)
+    assert len(loads) == 2
+    assert evaluate(run_dir) == anew
+    assert len(loads) == 2
+
+
+def test_other_settings_make_it_anew(run_dir: Path, loads: list[Path]) -> None:
+    evaluate(run_dir)
+    evaluate(run_dir, decoding=Decoding(beam_size=1))
+    evaluate(run_dir, decoding=Decoding(beam_size=1), checkpoint="last")
+    assert len(loads) == 3
+
+
+def test_without_a_checkpoint_there_is_nothing_to_evaluate(run_dir: Path) -> None:
+    (run_dir / "checkpoints/best.safetensors").unlink()
+    with pytest.raises(RunError, match=r"best\.safetensors: no checkpoint yet; train"):
+        evaluate(run_dir)

@@ -1,0 +1,174 @@
+"""A run that is killed and resumed ends as an unbroken one, to the last bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from toy import toy_recipe
+
+from seq2seq import checkpoint
+from seq2seq.recipe import Recipe
+from seq2seq.run import Run
+from seq2seq.train import train
+
+PLAIN = ["training.save_every=3"]
+RICH = [
+    "training.ema_decay=0.9",
+    "training.accumulate=2",
+    "training.schedule=plateau",
+    "training.decay_patience=0",
+    "training.warmup_updates=3",
+    "training.validate_every=5",
+    "training.save_every=2",
+    "training.optimizer=adamw",
+    "tokenizer.sampling=0.2",
+    "training.max_epochs=3",
+]
+SLOW = """
+import sys, time
+from seq2seq.cli import main
+from seq2seq.training.trainer import Trainer
+update = Trainer._update
+Trainer._update = lambda *args: (time.sleep(0.1), update(*args))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class Killed(BaseException):
+    """Nobody is to catch this, as nobody catches SIGKILL."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def result(recipe: Recipe) -> tuple[dict[str, bytes], list[dict[str, Any]], dict[str, Any]]:
+    """All tensors of both checkpoints as bytes, and all records without what is timed."""
+    run = Run(Path(recipe.output_dir))
+    tensors, values = {}, {}
+    for name in ("best", "last"):
+        found = checkpoint.load(run.checkpoint(name))
+        values = found.values
+        for key, tensor in found.tensors.items():
+            tensors[f"{name}.{key}"] = tensor.numpy().tobytes()
+    records = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+    for record in [*records, values["progress"], values["tally"]]:
+        for timed in ("minutes", "seconds", "tokens_per_second", "eta_seconds"):
+            record.pop(timed, None)
+    return tensors, records, values
+
+
+def same_in(folder: Path, recipe: Recipe) -> Recipe:
+    """The recipe with a run directory of its own."""
+    return recipe.model_copy(update={"output_dir": str(folder)})
+
+
+@pytest.fixture(params=[PLAIN, RICH], ids=["plain", "rich"])
+def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
+    return toy_recipe(tmp_path, *request.param)
+
+
+def count_and_kill(original: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+    def counted(*args: Any, **options: Any) -> Any:
+        if next(left) == 0:
+            raise Killed
+        return original(*args, **options)
+
+    return counted
+
+
+def test_killed_again_and_again_at_its_files(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(same_in(tmp_path / "unbroken", recipe))
+    kills = 0
+    while True:
+        left = iter(range(kills, -1, -1))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", count_and_kill(os.fsync, left))
+            patch.setattr(Path, "replace", count_and_kill(Path.replace, left))
+            try:
+                assert train(recipe).status == "finished"
+                break
+            except Killed:
+                kills += 1
+        metrics = Run(Path(recipe.output_dir)).metrics_file
+        if metrics.exists():
+            with metrics.open("a") as file:
+                file.write('{"kind": "tra')
+    assert kills > 8
+    assert result(recipe) == result(same_in(tmp_path / "unbroken", recipe))
+    assert train(recipe).status == "already finished"
+
+
+def test_stopped_after_every_update(recipe: Recipe, tmp_path: Path) -> None:
+    train(same_in(tmp_path / "unbroken", recipe))
+    stops = 0
+    while train(recipe, stop=lambda: True).status == "interrupted":
+        stops += 1
+    assert stops > 15
+    assert result(recipe) == result(same_in(tmp_path / "unbroken", recipe))
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Recipe], subprocess.Popen[str]]]:
+    """Starts slow training in a process, which has made some updates when it is given."""
+    processes = []
+
+    def started(recipe: Recipe) -> subprocess.Popen[str]:
+        metrics = Run(Path(recipe.output_dir)).metrics_file
+        before = metrics.stat().st_size if metrics.exists() else 0
+        process = subprocess.Popen(
+            [sys.executable, "-c", SLOW, "train", str(Path(recipe.output_dir).parent / "toy.yaml")],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        processes.append(process)
+        while process.poll() is None:
+            if metrics.exists() and metrics.stat().st_size > before:
+                break
+            time.sleep(0.01)
+        return process
+
+    yield started
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_signals(start: Callable[[Recipe], subprocess.Popen[str]], tmp_path: Path) -> None:
+    settings = ["training.save_every=2", "training.log_every=1"]
+    recipe = toy_recipe(tmp_path, *settings)
+    train(same_in(tmp_path / "unbroken", recipe))
+    (tmp_path / "toy.yaml").write_text(
+        (tmp_path / "toy.yaml").read_text().replace("log_every: 4", "log_every: 1, save_every: 2")
+    )
+
+    process = start(recipe)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "stopping after this update" in errors
+    assert f"stopped and saved in {recipe.output_dir}; to go on: seq2seq train" in errors
+
+    process = start(recipe)
+    process.kill()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert "resuming after update " in errors
+
+    assert train(recipe).status == "finished"
+    assert result(recipe) == result(same_in(tmp_path / "unbroken", recipe))

@@ -1,0 +1,163 @@
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from toy import toy_recipe
+
+from seq2seq.errors import RunError
+from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.prepare import prepare
+from seq2seq.run import Run
+from seq2seq.train import build_trainer
+from seq2seq.training.trainer import Trainer
+
+Build = Callable[..., Trainer]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """Builds a trainer of the toy task; BLEU is that of no translation but always 1."""
+
+    def built(*overrides: str, bleu: Callable[[Seq2Seq], float] = lambda model: 1.0) -> Trainer:
+        recipe = toy_recipe(tmp_path, *overrides)
+        run = Run(tmp_path / "run")
+        trainer = build_trainer(recipe, prepare(recipe), run, torch.device("cpu"))
+        trainer.translate_and_score = bleu
+        return trainer
+
+    return built
+
+
+def records(trainer: Trainer, kind: str) -> list[dict[str, Any]]:
+    lines = trainer.run.metrics_file.read_text().splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def weights(trainer: Trainer) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in trainer.model.parameters()]
+
+
+def never() -> bool:
+    return False
+
+
+def test_accumulated_parts_are_one_batch(build: Build) -> None:
+    # Plain gradient steps show the gradient itself, which Adam would rescale.
+    settings = ["training.optimizer=sgd", "model.dropout=0", "training.schedule=null"]
+    parts = [np.arange(0, 3), np.arange(3, 16), np.arange(16, 20)]
+    whole, split = build(*settings), build(*settings)
+    start = weights(whole)
+    whole._update([np.concatenate(parts)])
+    split._update(parts)
+    for one, other, before in zip(weights(whole), weights(split), start, strict=True):
+        torch.testing.assert_close(one - before, other - before, rtol=1e-3, atol=1e-6)
+    assert any(not torch.equal(one, before) for one, before in zip(weights(whole), start))  # noqa: B905
+    assert whole.tally.tokens == split.tally.tokens
+    assert whole.tally.objective == pytest.approx(split.tally.objective, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "updates"),
+    [
+        (["training.max_epochs=1"], 13),
+        (["training.max_epochs=1", "training.accumulate=3"], 5),
+        (["training.max_updates=3"], 3),
+        (["training.max_minutes=1e-9"], 1),
+    ],
+)
+def test_limits_end_training_with_a_validation(
+    build: Build, settings: list[str], updates: int
+) -> None:
+    trainer = build(*settings)
+    assert trainer.fit(never) == "finished"
+    assert (trainer.progress.update, trainer.progress.finished) == (updates, True)
+    assert [record["update"] for record in records(trainer, "validation")] == [updates]
+    assert build(*settings).resume()
+
+
+def test_patience_ends_training_and_the_best_stays(build: Build) -> None:
+    scores = iter([1.0, 3.0, 3.0, 2.0, 9.0])
+    settings = ["training.validate_every=2", "training.early_stopping_patience=2"]
+    trainer = build(*settings, bleu=lambda model: next(scores))
+    assert trainer.fit(never) == "finished"
+    assert (trainer.progress.update, trainer.progress.best_update) == (8, 4)
+    assert trainer.progress.best == 3.0
+
+
+def test_losses_are_better_when_they_are_lower(build: Build) -> None:
+    trainer = build("training.early_stopping_metric=loss", "training.validate_every=13")
+    trainer.fit(never)
+    losses = [record["loss"] for record in records(trainer, "validation")]
+    assert trainer.progress.best == -min(losses)
+
+
+def test_records_say_where_training_is(build: Build) -> None:
+    trainer = build("training.max_epochs=2")
+    trainer.fit(never)
+    train = records(trainer, "train")
+    assert [(r["update"], r["epoch"]) for r in train] == [
+        (4, 1), (8, 1), (12, 1), (16, 2), (20, 2), (24, 2)
+    ]  # fmt: skip
+    assert [r["done"] for r in train] == [update / 26 for update in range(4, 25, 4)]
+    assert train[-1]["loss"] < train[0]["loss"]
+    rates = [r["learning_rate"] for r in train]
+    assert rates == sorted(rates, reverse=True)
+    for record in train:
+        assert record["tokens_per_second"] > 0
+        assert record["eta_seconds"] >= 0
+        assert 1 < record["perplexity"] < math.exp(record["loss"])  # the loss is smoothed
+    for record in records(trainer, "validation"):
+        assert record["perplexity"] == pytest.approx(math.exp(record["loss"]))
+    assert [r["epoch"] for r in records(trainer, "validation")] == [1, 2]
+
+
+def test_an_average_is_what_is_validated_and_saved(build: Build) -> None:
+    seen = []
+    trainer = build(
+        "training.ema_decay=0.9", "training.max_updates=5", bleu=lambda m: seen.append(m) or 1.0
+    )
+    trainer.fit(never)
+    assert seen == [trainer.inference_model]
+    assert not torch.equal(trainer.inference_model.output.weight, trainer.model.output.weight)
+
+
+def test_a_damaged_last_checkpoint_costs_the_updates_since_the_one_before(build: Build) -> None:
+    settings = ["training.max_updates=6", "training.save_every=2"]
+    build(*settings).fit(never)
+    last = Run(build(*settings).run.path).checkpoint("last")
+    last.write_bytes(last.read_bytes()[:1000])
+    again = build(*settings)
+    assert again.resume()
+    assert again.progress.update == 4
+    assert [record["update"] for record in records(again, "train")] == [4]
+    assert again.fit(never) == "finished"
+
+
+def test_other_data_is_refused(build: Build) -> None:
+    trainer = build("training.max_updates=1")
+    trainer.fit(never)
+    trainer.data_key = "other"
+    with pytest.raises(RunError, match="data or the tokenizer have changed"):
+        trainer.resume()
+
+
+def test_records_of_a_run_without_checkpoint_are_dropped(build: Build) -> None:
+    trainer = build()
+    trainer.log.write({"kind": "train", "update": 4})
+    assert not trainer.resume()
+    assert records(trainer, "train") == []
+
+
+def test_a_loss_that_is_no_number_ends_training(build: Build) -> None:
+    trainer = build()
+    with torch.no_grad():
+        trainer.model.output.bias.fill_(math.nan)
+    with pytest.raises(
+        RunError, match=r"^update 1: the loss is nan; lower training\.learning_rate"
+    ):
+        trainer.fit(never)
