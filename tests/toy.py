@@ -18,10 +18,12 @@ output_dir: {folder}/run
 """
 
 
-def write_toy(folder: Path, *, num_train: int = 200, longest: int = 6, seed: int = 1) -> Path:
+def write_toy(
+    folder: Path, *, num_train: int = 200, num_test: int = 20, longest: int = 6, seed: int = 1
+) -> Path:
     """Write corpora and a recipe; the path of the recipe."""
     rng = random.Random(seed)
-    for name, size in {"train": num_train, "dev": 20, "test": 20}.items():
+    for name, size in {"train": num_train, "dev": num_test, "test": num_test}.items():
         rows = [rng.choices("0123456789", k=rng.randint(2, longest)) for _ in range(size)]
         for suffix, step in {"in": 1, "out": -1}.items():
             lines = [" ".join(row[::step]) + "\n" for row in rows]

@@ -1,4 +1,4 @@
-"""It learns: from nothing to right answers on strings that it has never seen."""
+"""It learns: from nothing to right answers, nearly all on strings that it has never seen."""
 
 import random
 from pathlib import Path
@@ -15,7 +15,7 @@ from seq2seq.train import train
 def test_strings_are_reversed(cell: str, tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**31)
     print(f"seed={seed}")  # shown where the test fails: chance is on purpose
-    path = write_toy(tmp_path, num_train=3000, longest=5, seed=seed)
+    path = write_toy(tmp_path, num_train=3000, num_test=200, longest=5, seed=seed)
     settings = [
         f"seed={seed}",
         f"model.encoder.rnn_type={cell}",
@@ -26,6 +26,8 @@ def test_strings_are_reversed(cell: str, tmp_path: Path) -> None:
         "tokenizer.type=word",
         "training.max_epochs=12",
         "training.batch_size=32",
+        "training.learning_rate=5e-3",
+        "training.early_stopping_metric=loss",
         "training.validate_every=200",
     ]
     recipe = load_recipe(path, settings)
