@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from seq2seq.device import keep_freed_memory, resolve_device
+from seq2seq.device import resolve_device, tune_memory
 from seq2seq.metrics import score
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import Prepared, prepare, read_dev
@@ -44,7 +44,7 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
     """
     run = Run(Path(recipe.output_dir))
     device = resolve_device(recipe.device)
-    keep_freed_memory()
+    tune_memory()
     prepared = prepare(recipe)
     trainer = build_trainer(recipe, prepared, run, device)
     if trainer.resume():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seq2seq import recipe
 from seq2seq.model.attention import ATTENTIONS, Memory
+from seq2seq.model.dropout import Dropout
 from seq2seq.model.embedding import Embedding
 from seq2seq.model.recurrent import Recurrent, State, init_linear
 
@@ -68,7 +69,7 @@ class Decoder(nn.Module):
         self.input_feeding = attends and section.feeding == "input"
         self.readout_size = readout_size
         self.embedding = embedding
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         fed = section.embedding_dim + (readout_size if self.input_feeding else 0)
         self.lower = Recurrent(section.rnn_type, fed, hidden, num_lower, dropout=dropout)
         self.upper = (

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
+from seq2seq.model.dropout import Dropout
 from seq2seq.model.embedding import Embedding
 from seq2seq.model.recurrent import Recurrent, State
 
@@ -25,7 +26,7 @@ class Encoder(nn.Module):
     def __init__(self, section: recipe.Encoder, embedding: Embedding, dropout: float) -> None:
         super().__init__()
         self.embedding = embedding
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.rnn = Recurrent(
             section.rnn_type,
             section.embedding_dim,

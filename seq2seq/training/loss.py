@@ -7,6 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+ROW_MULTIPLE = 64
+"""Features are filled up to a multiple of this: matrix products of ever new shapes would each need
+a kernel of their own, which takes time and, in oneDNN's cache, memory."""
+
+IGNORED = -100
+"""Target of the rows that only fill up."""
+
 CHUNK_ENTRIES = 2**23
 """Logits made at a time. Chunks that stay near the caches are also the fastest."""
 
@@ -35,6 +42,11 @@ def output_loss(
         targets: (N,) token ids.
         label_smoothing: mass on the uniform distribution (Szegedy et al. 2016, section 7).
     """
+    missing = -len(targets) % ROW_MULTIPLE
+    features, targets = (
+        F.pad(features, (0, 0, 0, missing)),
+        F.pad(targets, (0, missing), value=IGNORED),
+    )
     objective, cross_entropy = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
         features, output.weight, output.bias, targets, label_smoothing, torch.is_grad_enabled()
     )
@@ -54,7 +66,7 @@ class _ChunkedLoss(torch.autograd.Function):
         smoothing: float,
         with_grad: bool,
     ) -> tuple[Tensor, Tensor]:
-        size = max(1, CHUNK_ENTRIES // weight.shape[0])
+        size = ROW_MULTIPLE * max(1, CHUNK_ENTRIES // weight.shape[0] // ROW_MULTIPLE)
         weight_cast = weight.detach().to(features.dtype).requires_grad_(with_grad)
         bias_cast = bias.detach().to(features.dtype).requires_grad_(with_grad)
         totals = weight.new_zeros(2)
@@ -67,10 +79,12 @@ class _ChunkedLoss(torch.autograd.Function):
             with torch.set_grad_enabled(with_grad):
                 logits = F.linear(chunk, weight_cast, bias_cast).float()
                 objective = F.cross_entropy(
-                    logits, target, reduction="sum", label_smoothing=smoothing
+                    logits, target, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
                 )
+            # Smoothed loss = plain loss + ε (logit of the target - mean logit).
             plain = logits.detach()
-            gap = plain.gather(1, target.unsqueeze(1)).sum() - plain.mean(dim=1).sum()
+            target_logits = plain.gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1)
+            gap = (target_logits - plain.mean(dim=1)).masked_select(target != IGNORED).sum()
             totals += torch.stack((objective.detach(), objective.detach() - smoothing * gap))
             if with_grad:
                 grads = torch.autograd.grad(objective, (chunk, weight_cast, bias_cast))

@@ -4,7 +4,7 @@ import platform
 import pytest
 import torch
 
-from seq2seq.device import autocast, has_fast_bfloat16, keep_freed_memory, resolve_device
+from seq2seq.device import autocast, has_fast_bfloat16, resolve_device, tune_memory
 from seq2seq.errors import SettingsError
 
 CPU = torch.device("cpu")
@@ -61,11 +61,11 @@ def test_glibc_accepts_all_settings_of_its_allocator(monkeypatch):
             answers.append(libc.mallopt(*setting))
 
     monkeypatch.setattr(ctypes, "CDLL", Watched)
-    keep_freed_memory()
+    tune_memory()
     assert answers == [1] * 3
 
 
 def test_other_allocators_are_left_alone(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("no glibc here"))
-    keep_freed_memory()
+    tune_memory()

@@ -29,10 +29,12 @@ def plain_loss(output, features, targets, smoothing):
     )
 
 
-@pytest.fixture(params=[1, 4, TOKENS, 100])
+@pytest.fixture(params=[(1, 1), (4, 1), (4, 4), (TOKENS, 1), (100, 64)])
 def chunk(request, monkeypatch):
-    """Tokens at a time."""
-    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", request.param * VOCAB + VOCAB - 1)
+    """Tokens at a time, and the multiple they are filled up to."""
+    size, multiple = request.param
+    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", size * VOCAB + VOCAB - 1)
+    monkeypatch.setattr(loss_module, "ROW_MULTIPLE", multiple)
     return request.param
 
 
@@ -104,7 +106,8 @@ def test_a_tied_table_gets_the_gradients_of_both_its_uses():
 
 
 def test_logits_never_exist_for_more_than_a_chunk(monkeypatch):
-    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", 4 * VOCAB)
+    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", 5 * VOCAB)
+    monkeypatch.setattr(loss_module, "ROW_MULTIPLE", 2)
     sizes, linear = [], F.linear
 
     def watch(features, *layer):
@@ -114,7 +117,7 @@ def test_logits_never_exist_for_more_than_a_chunk(monkeypatch):
     output, features, targets = build()
     monkeypatch.setattr(F, "linear", watch)
     output_loss(output, features, targets).objective.backward()
-    assert sizes == [4, 4, 4, 1]
+    assert sizes == [4, 4, 4, 2]
 
 
 def test_no_tokens_cost_nothing():

@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from seq2seq.model.dropout import LEVELS, Dropout
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("probability", [0.001, 0.3, 0.5, 0.999])
+def test_units_are_dropped_as_often_as_asked_and_the_mean_stays(dtype, probability):
+    ones = torch.ones(401, 503, dtype=dtype)
+    found = Dropout(probability).train()(ones)
+    share = (found == 0).float().mean().item()
+    assert share == pytest.approx(probability, abs=0.5 / LEVELS + 0.005)
+    kept = found[found != 0].float()
+    assert kept.unique().numel() == 1
+    assert kept[0].item() == pytest.approx(1 / (1 - share), rel=0.15)
+
+
+def test_masks_differ_and_follow_the_seed():
+    layer, ones = Dropout(0.5).train(), torch.ones(1000)
+    torch.manual_seed(3)
+    first, second = layer(ones), layer(ones)
+    torch.manual_seed(3)
+    assert torch.equal(first, layer(ones)) and not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("layer", [Dropout(0.5).eval(), Dropout(0.0).train()])
+def test_nothing_is_dropped_outside_training_or_at_zero(layer):
+    inputs = torch.randn(5, 7)
+    assert torch.equal(layer(inputs), inputs)
+
+
+def test_gradients_go_where_units_stay():
+    inputs = torch.ones(1000, requires_grad=True)
+    found = Dropout(0.5).train()(inputs)
+    found.sum().backward()
+    assert torch.equal(inputs.grad, found.detach())
