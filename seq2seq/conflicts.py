@@ -140,8 +140,16 @@ def _in_model(model: Model) -> Iterator[Conflict]:
             "model.encoder.embedding_dim",
             "model.decoder.embedding_dim",
         )
+    size = encoder.hidden_size * (2 if encoder.bidirectional else 1)
+    if decoder.attention == "dot" and size != decoder.hidden_size:
+        yield Conflict(
+            f"dot needs a decoder.hidden_size of {size}, the encoder's output, not "
+            f"{decoder.hidden_size}; or use luong",
+            "model.decoder.attention",
+            "model.decoder.hidden_size",
+            "model.encoder.hidden_size",
+        )
     if model.bridge == "copy":
-        size = encoder.hidden_size * (2 if encoder.bidirectional else 1)
         both = {
             "rnn_type": (encoder.rnn_type, decoder.rnn_type),
             "num_layers": (encoder.num_layers, decoder.num_layers),
@@ -180,6 +188,6 @@ def _in_decoding(decoding: Decoding) -> Iterator[Conflict]:
     if decoding.n_best > decoding.beam_size:
         text = f"must be at most beam_size ({decoding.beam_size}), not {decoding.n_best}"
         yield Conflict(text, "decoding.n_best", "decoding.beam_size")
-    if decoding.max_length is not None and decoding.min_length > decoding.max_length:
-        text = f"must be at most max_length ({decoding.max_length}), not {decoding.min_length}"
+    if decoding.max_length is not None and decoding.min_length >= decoding.max_length:
+        text = f"must be less than max_length ({decoding.max_length}), not {decoding.min_length}"
         yield Conflict(text, "decoding.min_length", "decoding.max_length")

@@ -278,10 +278,11 @@ class Decoding(Section):
     """Exponent of the length normalisation of Wu et al. (2016), equation 14; 0 is off."""
 
     min_length: int = Field(default=0, ge=0)
-    """Fewest pieces of a translation."""
+    """Fewest pieces of a translation, its end mark not counted."""
 
     max_length: int | None = Field(default=None, ge=1)
-    """Most pieces of a translation. Default: three times the source's plus 30, at most 1,000."""
+    """Most pieces of a translation, its end mark counted. Default: three times the source's plus
+    30, at most 1,000."""
 
     ban_unk: bool = True
     """Never produce `<unk>`."""

@@ -152,7 +152,7 @@ class Translator:
         src, lengths = pad(ids)
         limits = (3 * lengths + 30).clamp(max=MAX_PIECES)
         if decoding.max_length is not None:
-            limits = torch.full_like(lengths, decoding.max_length + 1)
+            limits = torch.full_like(lengths, decoding.max_length)
         with torch.inference_mode():
             state: DecoderState = self.model.encode(src.to(self.device), lengths)
             return beam_search(

@@ -50,6 +50,7 @@ class Progress:
         update: updates made in all.
         seconds: spent in training, validations included, over all sessions.
         best: best value of the early-stopping metric so far.
+        best_loss: loss on the development set at that time.
         best_update: when that was.
         bad_validations: validations since then.
         validated: update of the last validation.
@@ -62,6 +63,7 @@ class Progress:
     update: int = 0
     seconds: float = 0.0
     best: float | None = None
+    best_loss: float = math.inf
     best_update: int = 0
     bad_validations: int = 0
     validated: int = 0
@@ -257,7 +259,8 @@ class Trainer:
             "bleu": self.translate_and_score(model),
         }
         value = values[metric] if metric == "bleu" else -values[metric]
-        is_best = progress.best is None or value > progress.best
+        # Equal BLEU, as on a small development set that is solved: the lower loss is better.
+        is_best = progress.best is None or (value, -loss) > (progress.best, -progress.best_loss)
         progress.validated = progress.update
         progress.bad_validations = 0 if is_best else progress.bad_validations + 1
         progress.plateau.validated(self.section, is_best)
@@ -270,7 +273,8 @@ class Trainer:
             **values,
         }
         if is_best:
-            progress.best, progress.best_update = value, progress.update
+            progress.best, progress.best_loss = value, loss
+            progress.best_update = progress.update
             weights = checkpoints.weights_of(model)
             checkpoints.save(self.run.checkpoint("best"), Checkpoint(weights, record))
         self.log.write(record)

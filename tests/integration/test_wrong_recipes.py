@@ -177,6 +177,13 @@ WRONG = {
             "not 512 (both directions) and 256"
         ],
     ),
+    "plain products of different sizes": Wrong(
+        "model:\n  decoder:\n    attention: dot\n    hidden_size: 100\n",
+        [
+            "x.yaml:4: model.decoder.attention: dot needs a decoder.hidden_size of 512, the "
+            "encoder's output, not 100; or use luong"
+        ],
+    ),
     "feeding without attention": Wrong(
         "model:\n  decoder:\n    attention: null\n    feeding: input\n",
         [
@@ -198,7 +205,7 @@ WRONG = {
     ),
     "longer than the longest": Wrong(
         "decoding:\n  min_length: 9\n  max_length: 8\n",
-        ["x.yaml:3: decoding.min_length: must be at most max_length (8), not 9"],
+        ["x.yaml:3: decoding.min_length: must be less than max_length (8), not 9"],
     ),
     "sampling of characters": Wrong(
         "tokenizer:\n  type: char\n  sampling: 0.1\n",
@@ -217,7 +224,7 @@ WRONG = {
         [
             "x.yaml:2: tokenizer.joint: must be true or false, not 'nein'",
             "x.yaml:6: decoding.beam_size: must be a whole number, not 'five'",
-            "x.yaml:7: decoding.min_length: must be at most max_length (4), not 5",
+            "x.yaml:7: decoding.min_length: must be less than max_length (4), not 5",
         ],
     ),
     "tab": Wrong(
