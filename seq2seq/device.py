@@ -10,7 +10,7 @@ from seq2seq.errors import SettingsError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MEBIBYTE = 2**20
-_NUM_KERNELS = 64
+_NUM_KERNELS = 16
 
 
 def resolve_device(name: str) -> torch.device:
@@ -49,7 +49,7 @@ def tune_memory() -> None:
     glibc returns each block above 128 KiB to the kernel when it is freed and page-faults it in
     again for the next one, which costs a step 10 to 30 percent: have it keep what it has. Blocks
     above 32 MiB, the most it accepts here, still go back. oneDNN keeps 1,024 kernels with their
-    work space, gigabytes for sentences of all lengths: a few dozen are as fast.
+    work space, gigabytes for sentences of all lengths: a few are as fast.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_NUM_KERNELS))
     if platform.libc_ver()[0] != "glibc":

@@ -12,7 +12,7 @@ import torch
 from seq2seq import recipe
 from seq2seq.data.batch import pad
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.device import resolve_device
+from seq2seq.device import resolve_device, tune_memory
 from seq2seq.model.decoder import DecoderState
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.run import CheckpointName, Run
@@ -101,6 +101,7 @@ class Translator:
             RunError: there is no trained model in this directory.
             SettingsError: this machine has no such device.
         """
+        tune_memory()
         run = Run(run_dir)
         saved = run.load_recipe()
         where = resolve_device(device or saved.device)
