@@ -290,8 +290,9 @@ class Decoding(Section):
     no_repeat_ngram: int = Field(default=0, ge=0)
     """Never produce the same n pieces in a row twice in a translation; 0 is off."""
 
-    batch_size: int = Field(default=128, ge=1)
-    """Sentences searched at a time; a matter of speed and memory only."""
+    batch_size: int = Field(default=512, ge=1)
+    """Sentences searched at a time, if their hypotheses are no more than 1,024; a matter of speed
+    and memory only."""
 
 
 Metric = Literal["bleu", "chrf", "ter", "accuracy"]
