@@ -82,9 +82,14 @@ class Run:
         """Make the run directory this recipe's, or see that it is.
 
         Raises:
-            RunError: it has checkpoints of another recipe.
+            RunError: it has checkpoints of another recipe, or of an unknown one.
         """
-        if self.is_trained and self.recipe_file.exists():
+        if self.is_trained and not self.recipe_file.exists():
+            raise RunError(
+                f"{self.path}: has checkpoints but no recipe.yaml, so nobody knows of what; "
+                "take the file back, or give another output_dir to train anew"
+            )
+        if self.is_trained:
             changed = [
                 key
                 for key in changed_keys(self.load_recipe(), recipe)

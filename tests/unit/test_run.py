@@ -34,6 +34,16 @@ def test_a_trained_run_keeps_its_recipe(tmp_path: Path, checkpoint: CheckpointNa
     assert run.load_recipe() == recipe
 
 
+def test_checkpoints_of_an_unknown_recipe_are_left_alone(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.claim(toy_recipe(tmp_path))
+    train(run)
+    run.recipe_file.unlink()
+    with pytest.raises(RunError, match=r"/run: has checkpoints but no recipe\.yaml"):
+        run.claim(toy_recipe(tmp_path))
+    assert not run.recipe_file.exists()
+
+
 def test_what_has_no_part_in_the_weights_may_change(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.claim(toy_recipe(tmp_path))
