@@ -25,7 +25,7 @@ FREE_KEYS = (
     "training.save_every",
     "training.log_every",
 )
-"""What may change between sessions of a run: it has no part in the weights."""
+"""What may change when a run is started again: it has no part in the weights."""
 
 
 @dataclass(frozen=True)

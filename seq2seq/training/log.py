@@ -15,7 +15,7 @@ class MetricsLog:
     """A file with one JSON record a line.
 
     Each has `kind` (`train` or `validation`), `update`, `epoch` and `minutes` (of training, over
-    all sessions of the run).
+    all starts of the run).
     """
 
     def __init__(self, path: Path) -> None:

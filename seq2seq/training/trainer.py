@@ -48,7 +48,7 @@ class Progress:
         epoch: passes over the data that are complete.
         position: updates made in this pass.
         update: updates made in all.
-        seconds: spent in training, validations included, over all sessions.
+        seconds: spent in training, validations included, over all starts of the run.
         best: best value of the early-stopping metric so far.
         best_loss: loss on the development set at that time.
         best_update: when that was.
