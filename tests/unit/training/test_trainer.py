@@ -81,12 +81,21 @@ def test_limits_end_training_with_a_validation(
 
 
 def test_patience_ends_training_and_the_best_stays(build: Build) -> None:
-    scores = iter([1.0, 3.0, 3.0, 2.0, 9.0])
+    scores = iter([1.0, 3.0, 2.9, 2.0, 9.0])
     settings = ["training.validate_every=2", "training.early_stopping_patience=2"]
     trainer = build(*settings, bleu=lambda model: next(scores))
     assert trainer.fit(never) == "finished"
     assert (trainer.progress.update, trainer.progress.best_update) == (8, 4)
     assert trainer.progress.best == 3.0
+
+
+def test_of_equal_scores_the_one_with_the_lower_loss_is_best(build: Build) -> None:
+    trainer = build("training.validate_every=2", "training.max_updates=12", bleu=lambda model: 3.0)
+    trainer.fit(never)
+    losses = {r["update"]: r["loss"] for r in records(trainer, "validation")}
+    assert len(losses) == 6
+    assert trainer.progress.best_update == min(losses, key=lambda update: losses[update])
+    assert trainer.progress.best_loss == min(losses.values())
 
 
 def test_losses_are_better_when_they_are_lower(build: Build) -> None:
