@@ -120,7 +120,7 @@ class Trainer:
         self.log = MetricsLog(run.metrics_file)
         self.progress = Progress()
         self.tally = Tally()
-        self.last_batch = math.ceil(len(self.sampler.batches(0)) / section.accumulate)
+        self.updates_per_epoch = math.ceil(len(self.sampler.batches(0)) / section.accumulate)
         torch.manual_seed(seed)
 
     def fit(self, stop: Callable[[], bool]) -> Status:
@@ -196,7 +196,7 @@ class Trainer:
     def _done(self) -> float:
         """Share of training that is over, by the limit that will be reached first."""
         section, progress = self.section, self.progress
-        shares = [progress.update / (section.max_epochs * self.last_batch)]
+        shares = [progress.update / (section.max_epochs * self.updates_per_epoch)]
         if section.max_updates:
             shares.append(progress.update / section.max_updates)
         if section.max_minutes:
