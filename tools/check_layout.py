@@ -21,7 +21,7 @@ LAYERS = [
     ["keys", "nodes"],
     ["settings"],
     ["sources"],
-    ["conflicts"],
+    ["conflicts", "sections"],
     ["recipe"],
     ["arguments", "checkpoint", "data", "device", "metrics", "model", "search"],
     ["run"],

@@ -1,0 +1,76 @@
+"""Corpora and tokenisation."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from seq2seq.settings import Section
+from seq2seq.sources import CorpusList
+
+
+class Data(Section):
+    """The corpora and the limits that training pairs must keep to."""
+
+    src: str = Field(min_length=1, examples=["en"])
+    """Source language; also the file suffix or column of corpora that don't name theirs."""
+
+    tgt: str = Field(min_length=1, examples=["de"])
+    """Target language; also the file suffix or column of corpora that don't name theirs."""
+
+    train: CorpusList = Field(min_length=1, examples=["data/train"])
+    """Training corpora, read one after the other."""
+
+    dev: CorpusList = Field(min_length=1, examples=["data/dev"])
+    """Development corpora: validation and early stopping look at these, line by line unfiltered."""
+
+    test: dict[str, CorpusList] = Field(default={})
+    """Test sets by name; `evaluate` translates and scores each. Nothing else looks at them."""
+
+    script: str | None = None
+    """Python script that `prepare` runs, without arguments, when a file of the corpora is missing;
+    it must write those files."""
+
+    max_length: int = Field(default=250, ge=1)
+    """Training pairs with more pieces than this on a side are dropped and counted."""
+
+    max_ratio: float = Field(default=9.0, ge=1)
+    """Training pairs whose longer side has more than this many times the pieces of the shorter
+    one are dropped and counted."""
+
+
+class Tokenizer(Section):
+    """SentencePiece tokenisation, from raw text to raw text."""
+
+    type: Literal["unigram", "bpe", "char", "word"] = "bpe"
+    """Kind of SentencePiece model. `char` and `word` suit character tasks and pre-split symbols."""
+
+    vocab_size: int = Field(default=8000, ge=8)
+    """Number of pieces, the four special ones included. A corpus too small for it gets as many
+    as it supports."""
+
+    joint: bool = True
+    """One model for both languages; `false` trains one each. Sharing suits related languages in
+    one script and is what three-way tying needs."""
+
+    lowercase: bool = False
+    """Lower-case the text (and so the output)."""
+
+    byte_fallback: bool = False
+    """Spell characters outside the vocabulary in UTF-8 bytes instead of `<unk>`."""
+
+    character_coverage: float = Field(default=1.0, gt=0.9, le=1)
+    """Share of the training text's characters that get a piece; 0.9995 for large alphabets."""
+
+    model: str | None = None
+    """Existing SentencePiece model for both sides instead of training one."""
+
+    src_model: str | None = None
+    """Existing SentencePiece model for the source; needs `tgt_model` and `joint: false`."""
+
+    tgt_model: str | None = None
+    """Existing SentencePiece model for the target; needs `src_model` and `joint: false`."""
+
+    sampling: float = Field(default=0.0, ge=0, le=1)
+    """Segment training text anew in each epoch: for BPE the probability to skip a merge
+    (BPE-dropout, Provilkov et al. 2020; try 0.1), for unigram the inverse temperature of sampling
+    among the best segmentations (Kudo 2018; try 0.2). 0 is off."""
