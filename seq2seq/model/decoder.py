@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seq2seq import recipe
 from seq2seq.model.attention import ATTENTIONS, Memory
-from seq2seq.model.dropout import Dropout
+from seq2seq.model.dropout import Dropout, Dropouts
 from seq2seq.model.embedding import Embedding
 from seq2seq.model.recurrent import Recurrent, State, init_linear
 
@@ -58,7 +58,7 @@ class Decoder(nn.Module):
         embedding: Embedding,
         memory_size: int,
         readout_size: int,
-        dropout: float,
+        dropouts: Dropouts,
     ) -> None:
         super().__init__()
         hidden = section.hidden_size
@@ -69,11 +69,15 @@ class Decoder(nn.Module):
         self.input_feeding = attends and section.feeding == "input"
         self.readout_size = readout_size
         self.embedding = embedding
-        self.dropout = Dropout(dropout)
+        self.embedding_dropout = Dropout(dropouts.embedding, locked=dropouts.locked)
+        self.dropout = Dropout(dropouts.hidden, locked=dropouts.locked)
+        self.output_dropout = Dropout(dropouts.output, locked=dropouts.locked)
         fed = section.embedding_dim + (readout_size if self.input_feeding else 0)
-        self.lower = Recurrent(section.rnn_type, fed, hidden, num_lower, dropout=dropout)
+        self.lower = Recurrent(section.rnn_type, fed, hidden, num_lower, dropout=dropouts.hidden)
         self.upper = (
-            Recurrent(section.rnn_type, hidden + context, hidden, num_upper, dropout=dropout)
+            Recurrent(
+                section.rnn_type, hidden + context, hidden, num_upper, dropout=dropouts.hidden
+            )
             if num_upper
             else None
         )
@@ -84,7 +88,7 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read tokens (N, T) and return features of each next one, (N, T, R), and the new state."""
-        embedded = self.dropout(self.embedding(tokens))
+        embedded = self.embedding_dropout(self.embedding(tokens))
         if not self.input_feeding:
             return self._run(embedded, state)
         features = []
@@ -104,7 +108,7 @@ class Decoder(nn.Module):
         if self.upper is not None:
             hidden, upper = self.upper(_join(hidden, context), state.upper)
             hidden = self.dropout(hidden)
-        features = self.dropout(torch.tanh(self.readout(_join(hidden, context))))
+        features = self.output_dropout(torch.tanh(self.readout(_join(hidden, context))))
         feed = features[:, -1] if self.input_feeding else None
         return features, DecoderState(lower, upper, feed, state.memory)
 

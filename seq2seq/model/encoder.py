@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
-from seq2seq.model.dropout import Dropout
+from seq2seq.model.dropout import Dropout, Dropouts
 from seq2seq.model.embedding import Embedding
 from seq2seq.model.recurrent import Recurrent, State
 
@@ -23,23 +23,24 @@ class EncoderOutput:
 class Encoder(nn.Module):
     """Embeds source tokens and reads them with a recurrent stack."""
 
-    def __init__(self, section: recipe.Encoder, embedding: Embedding, dropout: float) -> None:
+    def __init__(self, section: recipe.Encoder, embedding: Embedding, dropouts: Dropouts) -> None:
         super().__init__()
         self.embedding = embedding
-        self.dropout = Dropout(dropout)
+        self.embedding_dropout = Dropout(dropouts.embedding, locked=dropouts.locked)
+        self.dropout = Dropout(dropouts.hidden, locked=dropouts.locked)
         self.rnn = Recurrent(
             section.rnn_type,
             section.embedding_dim,
             section.hidden_size,
             section.num_layers,
             bidirectional=section.bidirectional,
-            dropout=dropout,
+            dropout=dropouts.hidden,
         )
         self.output_size = self.rnn.output_size
 
     def forward(self, src: Tensor, lengths: Tensor) -> EncoderOutput:
         """Read src (B, S), whose real lengths (B,) are on the CPU."""
-        embedded = self.dropout(self.embedding(src))
+        embedded = self.embedding_dropout(self.embedding(src))
         states, final = self.rnn(embedded, lengths=lengths)
         positions = torch.arange(src.shape[1], device=src.device)
         mask = positions < lengths.to(src.device).unsqueeze(1)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from seq2seq import recipe
 from seq2seq.model.decoder import Decoder, DecoderState
+from seq2seq.model.dropout import build_dropouts
 from seq2seq.model.embedding import Embedding, build_output
 from seq2seq.model.encoder import Encoder, EncoderOutput
 from seq2seq.model.recurrent import NUM_STATES, State, init_linear
@@ -19,7 +20,7 @@ class Seq2Seq(nn.Module):
 
     def __init__(self, section: recipe.Model, src_vocab_size: int, tgt_vocab_size: int) -> None:
         super().__init__()
-        tied = section.tied_embeddings
+        tied, dropouts = section.tied_embeddings, build_dropouts(section)
         encoder, decoder = section.encoder, section.decoder
         tgt_embedding = Embedding(tgt_vocab_size, decoder.embedding_dim, tied=tied is not None)
         src_embedding = (
@@ -28,9 +29,9 @@ class Seq2Seq(nn.Module):
             else Embedding(src_vocab_size, encoder.embedding_dim, tied=False)
         )
         readout_size = decoder.embedding_dim if tied else decoder.hidden_size
-        self.encoder = Encoder(encoder, src_embedding, section.dropout)
+        self.encoder = Encoder(encoder, src_embedding, dropouts)
         memory_size = self.encoder.output_size
-        self.decoder = Decoder(decoder, tgt_embedding, memory_size, readout_size, section.dropout)
+        self.decoder = Decoder(decoder, tgt_embedding, memory_size, readout_size, dropouts)
         self.bridge = Bridge(section, memory_size)
         self.output = build_output(readout_size, tgt_vocab_size)
         if tied:

@@ -1,11 +1,12 @@
 """The network."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from seq2seq.settings import Section
 
+Probability = Annotated[float, Field(ge=0, lt=1)]
 RnnType = Literal["gru", "lstm"]
 AttentionType = Literal["bahdanau", "luong", "dot"]
 Feeding = Literal["first_layer", "input"]
@@ -77,8 +78,21 @@ class Model(Section):
     """How the encoder's final state becomes the decoder's first: through a learnt layer, as it is
     (sizes and depths must fit), or not at all (`null`)."""
 
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: Probability = 0.2
     """Probability to drop a unit of the embeddings, between layers and before the output."""
+
+    embedding_dropout: Probability | None = None
+    """`dropout` of the embeddings, where it is to differ."""
+
+    hidden_dropout: Probability | None = None
+    """`dropout` of what recurrent layers give, where it is to differ."""
+
+    output_dropout: Probability | None = None
+    """`dropout` before the output layer, where it is to differ."""
+
+    locked_dropout: bool = False
+    """Drop the same units at all steps of a sequence (variational dropout, Gal & Ghahramani
+    2016). Stronger at the same probability; for small data and long training."""
 
     tied_embeddings: Literal["two_way", "three_way"] | None = None
     """Share weights: `two_way` target embedding and output layer, `three_way` the source

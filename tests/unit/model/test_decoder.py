@@ -16,6 +16,7 @@ from tiny import (
 )
 
 from seq2seq.model.decoder import Decoder
+from seq2seq.model.dropout import Dropouts
 from seq2seq.model.embedding import Embedding
 from seq2seq.model.recurrent import RNNS
 
@@ -151,7 +152,13 @@ def test_dropout_acts_in_training_only(attention, feeding):
     keys = {"attention": attention, "feeding": feeding, "num_layers": 1}
     section = build_section(decoder=keys).decoder
     decoder = randomise(
-        Decoder(section, Embedding(TGT_VOCAB, section.embedding_dim, tied=False), 6, 6, 0.5)
+        Decoder(
+            section,
+            Embedding(TGT_VOCAB, section.embedding_dim, tied=False),
+            6,
+            6,
+            Dropouts(0.5, 0.5, 0.5),
+        )
     )
     state = build(attention, feeding, layers=1).encode(*random_source(LENGTHS))
     tokens = random_target(3, STEPS)

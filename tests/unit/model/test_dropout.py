@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from seq2seq.model.dropout import LEVELS, Dropout
+from seq2seq import recipe
+from seq2seq.model.dropout import LEVELS, Dropout, Dropouts, build_dropouts
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -35,3 +36,14 @@ def test_gradients_go_where_units_stay():
     found = Dropout(0.5).train()(inputs)
     found.sum().backward()
     assert torch.equal(inputs.grad, found.detach())
+
+
+def test_locked_dropout_takes_the_same_units_at_all_steps():
+    found = Dropout(0.5, locked=True).train()(torch.ones(4, 9, 50))
+    assert torch.equal(found, found[:, :1].expand(4, 9, 50))
+    assert not torch.equal(found[0], found[1])
+
+
+def test_what_the_recipe_does_not_tell_apart_is_dropout():
+    section = recipe.Model(dropout=0.4, hidden_dropout=0.0, locked_dropout=True)
+    assert build_dropouts(section) == Dropouts(0.4, 0.0, 0.4, locked=True)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from tiny import SRC_VOCAB, build_section, random_source, randomise
 
+from seq2seq.model.dropout import Dropouts
 from seq2seq.model.embedding import Embedding
 from seq2seq.model.encoder import Encoder
 from seq2seq.model.recurrent import RNNS
@@ -18,7 +19,7 @@ def build(rnn_type="lstm", layers=2, bidirectional=True, dropout=0.0):
     keys = {"rnn_type": rnn_type, "num_layers": layers, "bidirectional": bidirectional}
     section = build_section(encoder=keys).encoder
     embedding = Embedding(SRC_VOCAB, section.embedding_dim, tied=False)
-    return randomise(Encoder(section, embedding, dropout))
+    return randomise(Encoder(section, embedding, Dropouts(dropout, dropout, dropout)))
 
 
 @every_encoder
