@@ -1,4 +1,4 @@
-"""The commands. Only this module prints, reads the command line or decides the exit status.
+"""The commands. Only this module reads the command line or decides the exit status.
 
 What a command needs is imported when it runs, so that help is immediate and `recipe` and `score`
 do without torch.
@@ -6,8 +6,6 @@ do without torch.
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import json
 import logging
 import os
@@ -15,16 +13,16 @@ import shlex
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
 from seq2seq.arguments import build_parser
+from seq2seq.console import Interruption, Log, is_same_file, open_output
 from seq2seq.errors import RunError, SettingsError, UserError
+from seq2seq.formats import format_scores, format_translation, score_record
 
 if TYPE_CHECKING:
-    from seq2seq.metrics import Score
     from seq2seq.recipe import Decoding, Recipe
     from seq2seq.translate import Translation
 
@@ -44,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    handler = _Log()
+    handler = Log()
     logger = logging.getLogger("seq2seq")
     logger.addHandler(handler)
     try:
@@ -93,42 +91,12 @@ def _train(arguments: Namespace) -> int:
 def _train_recipe(recipe: Recipe, again: str) -> int:
     from seq2seq.train import train
 
-    with _Interruption() as interruption:
+    with Interruption() as interruption:
         outcome = train(recipe, stop=interruption)
     if outcome.status == "interrupted":
         print(f"stopped and saved in {recipe.output_dir}; to go on: {again}", file=sys.stderr)
         return 128 + (interruption.signal or signal.SIGINT)
     return 0
-
-
-class _Interruption:
-    """Says, when it is called, whether to stop.
-
-    From the first call on the first Ctrl-C or SIGTERM is only noted and the second has its usual
-    effect; before it, while there is nothing to save, both have.
-    """
-
-    signal: int | None = None
-
-    def __enter__(self) -> _Interruption:
-        self._before: dict[int, Any] = {}
-        return self
-
-    def __call__(self) -> bool:
-        if not self._before:
-            with contextlib.suppress(ValueError):  # only the main thread may handle signals
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    self._before[number] = signal.signal(number, self._note)
-        return self.signal is not None
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
-        self.__exit__()
-        print("\nstopping after this update; once more to abort", file=sys.stderr, flush=True)
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 def _run(arguments: Namespace) -> int:
@@ -141,7 +109,7 @@ def _run(arguments: Namespace) -> int:
     run = Path(recipe.output_dir)
     scores = evaluate(run)
     shown = _show_translations(recipe, run, list(scores))
-    _print_scores(scores)
+    print(format_scores(scores), end="")
     command = f"seq2seq translate {shlex.quote(str(run))}"
     print(f"\nTo translate:\n  echo {shlex.quote(shown)} | {command}")
     print(f"  {command} < FILE.{recipe.data.src} > FILE.{recipe.data.tgt}")
@@ -188,9 +156,9 @@ def _evaluate(arguments: Namespace) -> int:
         checkpoint=arguments.checkpoint,
     )
     if arguments.json:
-        print(json.dumps({name: list(map(_as_json, found)) for name, found in scores.items()}))
+        print(json.dumps({name: list(map(score_record, found)) for name, found in scores.items()}))
     elif scores:
-        _print_scores(scores)
+        print(format_scores(scores), end="")
     else:
         raise RunError(f"{arguments.run}: its recipe names no test sets; add data.test")
     return 0
@@ -218,7 +186,7 @@ def _decoding(arguments: Namespace) -> Decoding:
 def _translate(arguments: Namespace) -> int:
     decoding = _decoding(arguments)
     source = arguments.input
-    if source is not None and _is_same_file(source, arguments.output):
+    if source is not None and is_same_file(source, arguments.output):
         raise UserError(f"{source}: is input and output; write to another file")
     from tqdm import tqdm
 
@@ -234,51 +202,21 @@ def _translate(arguments: Namespace) -> int:
         lines = read_lines(stdin, "standard input")
     else:
         lines = read_lines(source)
-    with _open_output(arguments.output) as output:
+    with open_output(arguments.output) as output:
         translations: Iterable[Translation] = tqdm(
             translator.translate(lines, as_they_come=source is None),
             unit=" lines",
             disable=not sys.stderr.isatty(),
         )
         for translation in translations:
-            for line in _format(translation, arguments, decoding.n_best):
+            for line in format_translation(
+                translation,
+                numbered=decoding.n_best > 1,
+                scores=arguments.scores,
+                as_json=arguments.json,
+            ):
                 print(line, file=output, flush=True)
     return 0
-
-
-def _is_same_file(one: Path, other: Path | None) -> bool:
-    return other is not None and one.exists() and other.exists() and one.samefile(other)
-
-
-@contextlib.contextmanager
-def _open_output(path: Path | None) -> Iterator[TextIO]:
-    if path is None:
-        yield sys.stdout
-        return
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        file = opened(path, "wt", encoding="utf-8", newline="\n")
-    except OSError as error:
-        reason = str(error.strerror).lower()
-        raise UserError(f"{path}: cannot be written ({reason}); name another file") from None
-    with file:
-        yield file
-
-
-def _format(translation: Translation, arguments: Any, n_best: int) -> Iterator[str]:
-    """The lines that answer one line."""
-    if arguments.json:
-        answers = [
-            {"text": h.text, "score": h.score, "log_prob": h.log_prob, "tokens": h.tokens}
-            for h in translation.hypotheses
-        ]
-        answer = {"line": translation.line + 1, "src": translation.src, "translations": answers}
-        yield json.dumps(answer, ensure_ascii=False)
-        return
-    number = f"{translation.line + 1}\t" if n_best > 1 else ""
-    for hypothesis in translation.hypotheses:
-        score = f"{hypothesis.score:.4f}\t" if arguments.scores else ""
-        yield f"{number}{score}{hypothesis.text}"
 
 
 def _score(arguments: Namespace) -> int:
@@ -309,27 +247,10 @@ def _score(arguments: Namespace) -> int:
             raise DataError(f"{name}: no lines; there is nothing to score")
     scores = score(texts[0], texts[1:], section)
     if arguments.json:
-        print(json.dumps(list(map(_as_json, scores))))
+        print(json.dumps(list(map(score_record, scores))))
     else:
-        _print_scores({"": scores})
+        print(format_scores({"": scores}), end="")
     return 0
-
-
-def _as_json(score: Score) -> dict[str, object]:
-    return {
-        "name": score.name,
-        "value": score.value,
-        "interval": score.interval,
-        "signature": score.signature,
-    }
-
-
-def _print_scores(scores: dict[str, list[Score]]) -> None:
-    for test, found in scores.items():
-        for score in found:
-            low_high = "[{:.2f}, {:.2f}]".format(*score.interval) if score.interval else ""
-            text = f"{score.name:<8} {score.value:6.2f} {low_high:<16} {score.signature}"
-            print(f"{test:<12} {text}" if test else text)
 
 
 def _recipe(arguments: Namespace) -> int:
@@ -371,26 +292,3 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "score": _score,
     "recipe": _recipe,
 }
-
-
-class _Log(logging.Handler):
-    """Writes records to stderr; on a terminal a progress line overwrites the one before."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._width = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if getattr(record, "progress", False) and sys.stderr.isatty():
-            print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
-            self._width = len(text)
-        else:
-            self.finish_line()
-            print(text, file=sys.stderr, flush=True)
-
-    def finish_line(self) -> None:
-        """Ends a progress line, so that what follows has a line of its own."""
-        if self._width:
-            print(file=sys.stderr, flush=True)
-            self._width = 0
