@@ -83,6 +83,8 @@ def _add_recipe(parser: _Parser, required: bool = True) -> None:
 
 def _add_run(parser: _Parser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    text = "runs that translate together with it, by the mean of their probabilities"
+    parser.add_argument("--ensemble", type=Path, nargs="+", default=[], metavar="RUN", help=text)
     for option in ("beam-size", "length-penalty", "batch-size"):
         key = option.replace("-", "_")
         text = f"instead of the recipe's decoding.{key}"

@@ -151,6 +151,7 @@ def _evaluate(arguments: Namespace) -> int:
 
     scores = evaluate(
         arguments.run,
+        ensemble=arguments.ensemble,
         decoding=decoding,
         device=arguments.device,
         checkpoint=arguments.checkpoint,
@@ -194,7 +195,11 @@ def _translate(arguments: Namespace) -> int:
     from seq2seq.translate import Translator
 
     translator = Translator.load(
-        arguments.run, decoding=decoding, device=arguments.device, checkpoint=arguments.checkpoint
+        arguments.run,
+        ensemble=arguments.ensemble,
+        decoding=decoding,
+        device=arguments.device,
+        checkpoint=arguments.checkpoint,
     )
     if source is None:
         # A reader of its own: the interpreter dies at exit if a thread is reading `sys.stdin`.

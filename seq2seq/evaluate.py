@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ _NO_PART = {"batch_size", "n_best"}
 def evaluate(
     run_dir: Path,
     *,
+    ensemble: Sequence[Path] = (),
     decoding: recipe.Decoding | None = None,
     device: str | None = None,
     checkpoint: CheckpointName = "best",
@@ -36,6 +38,7 @@ def evaluate(
 
     Args:
         run_dir: the run directory.
+        ensemble: runs that translate together with it.
         decoding: search settings other than the recipe's.
         device: device other than the recipe's.
         checkpoint: the weights to use.
@@ -44,7 +47,8 @@ def evaluate(
         Scores by the name of the test set.
 
     Raises:
-        RunError: there is no trained model in this directory.
+        RunError: there is no trained model in one of the directories, or their target
+            vocabularies differ.
         DataError: a test set cannot be read.
     """
     run = Run(run_dir)
@@ -52,7 +56,10 @@ def evaluate(
     decoding = decoding or saved.decoding
     settings = {
         "checkpoint": checkpoint,
-        "weights": digest(run.existing_checkpoint(checkpoint)),
+        "ensemble": [str(path) for path in ensemble],
+        "weights": [
+            digest(Run(path).existing_checkpoint(checkpoint)) for path in (run_dir, *ensemble)
+        ],
         "decoding": decoding.model_dump(mode="json", exclude=_NO_PART),
         "evaluation": saved.evaluation.model_dump(mode="json"),
     }
@@ -67,16 +74,11 @@ def evaluate(
         from seq2seq.translate import Translator
 
         translator = Translator.load(
-            run_dir, decoding=decoding, device=device, checkpoint=checkpoint
+            run_dir, ensemble=ensemble, decoding=decoding, device=device, checkpoint=checkpoint
         )
     for name in missing:
-        hypotheses = _translate(translator, name, [src for src, _ in pairs[name]])
-        scores = score(hypotheses, [[tgt for _, tgt in pairs[name]]], saved.evaluation)
-        run.evaluation.mkdir(exist_ok=True)
-        hyp = run.hypotheses(name)
-        write_text(hyp, "".join(hypothesis + "\n" for hypothesis in hypotheses))
-        stored = [asdict(one) for one in scores]
-        tests[name] = {"pairs": keys[name], "hyp": digest(hyp), "scores": stored}
+        tests[name] = _test(run, name, pairs[name], translator, saved.evaluation)
+        tests[name]["pairs"] = keys[name]
         record = json.dumps(settings | {"tests": tests}, indent=2, ensure_ascii=False)
         write_text(file, record + "\n")
     return {name: [_score(one) for one in tests[name]["scores"]] for name in data.test}
@@ -85,6 +87,22 @@ def evaluate(
 def _is_done(run: Run, name: str, key: str, tests: dict[str, Any]) -> bool:
     hyp, found = run.hypotheses(name), tests.get(name, {"pairs": None})
     return found["pairs"] == key and hyp.exists() and found["hyp"] == digest(hyp)
+
+
+def _test(
+    run: Run,
+    name: str,
+    pairs: list[tuple[str, str]],
+    translator: "Translator",
+    section: recipe.Evaluation,
+) -> dict[str, Any]:
+    """Translate and score a test set."""
+    hypotheses = _translate(translator, name, [src for src, _ in pairs])
+    scores = score(hypotheses, [[tgt for _, tgt in pairs]], section)
+    run.evaluation.mkdir(exist_ok=True)
+    hyp = run.hypotheses(name)
+    write_text(hyp, "".join(hypothesis + "\n" for hypothesis in hypotheses))
+    return {"hyp": digest(hyp), "scores": [asdict(one) for one in scores]}
 
 
 def _translate(translator: "Translator", name: str, sources: list[str]) -> list[str]:

@@ -97,7 +97,7 @@ def _dev_scorer(
     decoding = Decoding(beam_size=1, max_length=int(prepared.dev.tgt_lengths.max()))
 
     def bleu(model: Seq2Seq) -> float:
-        translator = Translator(model, prepared.tokenizers, decoding, device)
+        translator = Translator([model], [prepared.tokenizers], decoding, device)
         hypotheses = [translation.text for translation in translator.translate(sources)]
         return score(hypotheses, [references], section)[0].value
 

@@ -13,7 +13,8 @@ from seq2seq import recipe
 from seq2seq.data.batch import pad
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.device import resolve_device, tune_memory
-from seq2seq.model.decoder import DecoderState
+from seq2seq.errors import RunError
+from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.run import CheckpointName, Run
 from seq2seq.search.beam import Hypothesis, beam_search
@@ -69,17 +70,25 @@ class Translation:
 
 
 class Translator:
-    """A model with its tokenizers and search settings."""
+    """Models that translate together, their tokenizers and search settings.
+
+    Args:
+        models: one or more, on the device.
+        tokenizers: of each model. Their source sides may differ, the target sides may not.
+        decoding: settings.
+        device: where the models are.
+    """
 
     def __init__(
         self,
-        model: Seq2Seq,
-        tokenizers: Tokenizers,
+        models: Sequence[Seq2Seq],
+        tokenizers: Sequence[Tokenizers],
         decoding: recipe.Decoding,
         device: torch.device,
     ) -> None:
-        self.model = model
-        self.tokenizers = tokenizers
+        self.ensemble = Ensemble(models)
+        self.sources = [each.src for each in tokenizers]
+        self.target = tokenizers[0].tgt
         self.decoding = decoding
         self.device = device
         self.constraints = build_constraints(
@@ -91,23 +100,42 @@ class Translator:
         cls,
         run_dir: Path,
         *,
+        ensemble: Sequence[Path] = (),
         decoding: recipe.Decoding | None = None,
         device: str | None = None,
         checkpoint: CheckpointName = "best",
     ) -> "Translator":
         """Load from a run directory; settings that aren't given are those of its recipe.
 
+        Args:
+            run_dir: the run.
+            ensemble: runs that translate together with it.
+            decoding: search settings.
+            device: name of the device.
+            checkpoint: the weights to use, of all runs.
+
         Raises:
-            RunError: there is no trained model in this directory.
+            RunError: there is no trained model in one of the directories, or their target
+                vocabularies differ.
             SettingsError: this machine has no such device.
         """
         tune_memory()
-        run = Run(run_dir)
-        saved = run.load_recipe()
+        runs = [Run(path) for path in (run_dir, *ensemble)]
+        saved, *_ = [run.load_recipe() for run in runs]
         where = resolve_device(device or saved.device)
-        tokenizers = run.load_tokenizers()
-        model = run.load_model(tokenizers, checkpoint).to(where)
-        return cls(model, tokenizers, decoding or saved.decoding, where)
+        tokenizers = [run.load_tokenizers() for run in runs]
+        vocabulary = tokenizers[0].tgt.vocabulary
+        for run, own in zip(runs, tokenizers, strict=True):
+            if own.tgt.vocabulary != vocabulary:
+                raise RunError(
+                    f"{run.path}: has another target vocabulary than {run_dir}; train the runs "
+                    "of an ensemble with one tokenizer"
+                )
+        models = [
+            run.load_model(own, checkpoint).to(where)
+            for run, own in zip(runs, tokenizers, strict=True)
+        ]
+        return cls(models, tokenizers, decoding or saved.decoding, where)
 
     def translate(
         self, lines: Iterable[str], *, window: int = 2048, as_they_come: bool = False
@@ -127,10 +155,11 @@ class Translator:
             start += len(chunk)
 
     def _translate_chunk(self, chunk: Sequence[str], start: int) -> list[Translation]:
-        ids = [[*pieces, EOS] for pieces in self.tokenizers.src.encode(chunk)]
+        ids = [[[*pieces, EOS] for pieces in source.encode(chunk)] for source in self.sources]
+        lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
         found: dict[int, list[Hypothesis]] = {}
-        for batch in self._batches([len(sequence) for sequence in ids]):
-            found |= zip(batch, self._search([ids[i] for i in batch]), strict=True)
+        for batch in self._batches(lengths):
+            found |= zip(batch, self._search([[own[i] for i in batch] for own in ids]), strict=True)
         empty = [TranslatedHypothesis("", 0.0, 0.0, [])]
         return [
             Translation(start + i, line, self._to_text(found[i]) if i in found else empty)
@@ -148,17 +177,19 @@ class Translator:
             yield order[:size]
             order = order[size:]
 
-    def _search(self, ids: Sequence[Sequence[int]]) -> list[list[Hypothesis]]:
+    def _search(self, ids: Sequence[Sequence[Sequence[int]]]) -> list[list[Hypothesis]]:
+        """Translate sentences, given by their ids for each model."""
         decoding = self.decoding
-        src, lengths = pad(ids)
-        limits = (3 * lengths + 30).clamp(max=MAX_PIECES)
+        padded = [pad(own) for own in ids]
+        longest = torch.stack([lengths for _, lengths in padded]).amax(dim=0)
+        limits = (3 * longest + 30).clamp(max=MAX_PIECES)
         if decoding.max_length is not None:
-            limits = torch.full_like(lengths, decoding.max_length)
+            limits = torch.full_like(limits, decoding.max_length)
         with torch.inference_mode():
-            state: DecoderState = self.model.encode(src.to(self.device), lengths)
+            sources = [(src.to(self.device), lengths) for src, lengths in padded]
             return beam_search(
-                self.model.step,
-                state,
+                self.ensemble.step,
+                self.ensemble.encode(sources),
                 limits.to(self.device),
                 beam_size=decoding.beam_size,
                 n_best=decoding.n_best,
@@ -167,9 +198,9 @@ class Translator:
             )
 
     def _to_text(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
-        texts = self.tokenizers.tgt.decode([h.tokens for h in hypotheses])
+        texts = self.target.decode([h.tokens for h in hypotheses])
         return [
-            TranslatedHypothesis(text, h.score, h.log_prob, self.tokenizers.tgt.pieces(h.tokens))
+            TranslatedHypothesis(text, h.score, h.log_prob, self.target.pieces(h.tokens))
             for text, h in zip(texts, hypotheses, strict=True)
         ]
 

@@ -125,6 +125,11 @@ class Tokenizer:
             for i in map(int, ids)
         ]
 
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """All pieces by id."""
+        return self.pieces(range(len(self)))
+
     def serialize(self) -> bytes:
         """The SentencePiece model."""
         model: bytes = self._processor.serialized_model_proto()

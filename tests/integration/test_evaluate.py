@@ -100,6 +100,22 @@ def test_other_settings_make_it_anew(run_dir: Path, loads: list[Path]) -> None:
     assert len(loads) == 3
 
 
+def test_an_ensemble_is_told_apart(run_dir: Path, loads: list[Path], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run_dir, other)
+    change_weights(other)
+    alone, together = evaluate(run_dir), evaluate(run_dir, ensemble=[other])
+    assert together == evaluate(run_dir, ensemble=[other])
+    assert evaluate(run_dir) == alone
+    assert len(loads) == 3
+    evaluate(run_dir, ensemble=[other])
+    (other / "checkpoints/best.safetensors").write_bytes(
+        (run_dir / "checkpoints/best.safetensors").read_bytes()
+    )
+    evaluate(run_dir, ensemble=[other])
+    assert len(loads) == 5
+
+
 def test_without_a_checkpoint_there_is_nothing_to_evaluate(run_dir: Path) -> None:
     (run_dir / "checkpoints/best.safetensors").unlink()
     with pytest.raises(RunError, match=r"best\.safetensors: no checkpoint yet; train"):

@@ -86,6 +86,52 @@ def test_n_best_scores_and_json_say_the_same(toy_run: Path) -> None:
     assert translated(toy_run, ["4 5"], "--scores") == [f"{rows[4][1]}\t{rows[4][2]}"]
 
 
+@pytest.fixture(scope="module")
+def other_run(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of another architecture with the tokenizer of the toy run."""
+    return train_other(toy_run, tmp_path_factory.mktemp("other"), "model.decoder.rnn_type=gru")
+
+
+def train_other(toy_run: Path, folder: Path, *overrides: str) -> Path:
+    from seq2seq.recipe import load_recipe
+    from seq2seq.train import train
+
+    settings = [f"output_dir={folder}", "training.max_epochs=1", *overrides]
+    return train(load_recipe(toy_run / "recipe.yaml", settings)).run_dir
+
+
+def test_an_ensemble_of_a_run_with_itself_is_that_run(toy_run: Path) -> None:
+    lines = [*digits(20), ""]
+    expected = [json.loads(row) for row in translated(toy_run, lines, "--json")]
+    copies = ["--ensemble", str(toy_run), str(toy_run)]
+    found = [json.loads(row) for row in translated(toy_run, lines, "--json", *copies)]
+    for one, other in zip(found, expected, strict=True):
+        (mine,), (theirs,) = one.pop("translations"), other.pop("translations")
+        assert (one, mine["tokens"]) == (other, theirs["tokens"])
+        assert mine["log_prob"] == pytest.approx(theirs["log_prob"], abs=1e-4)
+
+
+def test_the_order_of_an_ensemble_changes_nothing(toy_run: Path, other_run: Path) -> None:
+    lines = digits(20)
+    together = translated(toy_run, lines, "--ensemble", str(other_run))
+    assert together == translated(other_run, lines, "--ensemble", str(toy_run))
+    assert together != translated(toy_run, lines) != translated(other_run, lines)
+
+
+def test_an_ensemble_of_two_vocabularies_is_refused(
+    toy_run: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    other = train_other(toy_run, tmp_path / "other", "tokenizer.type=char")
+    capsys.readouterr()
+    Path("in").touch()
+    assert main(["translate", str(toy_run), "-i", "in", "--ensemble", str(other)]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"{other}: has another target vocabulary than {toy_run}; ")
+    assert errors.count("\n") == 1
+    assert main(["translate", str(toy_run), "-i", "in", "--ensemble", "nope"]) == 2
+    assert capsys.readouterr().err.startswith("nope: no run directory")
+
+
 def test_compressed_input_and_output(toy_run: Path) -> None:
     lines = digits(5)
     expected = translated(toy_run, lines)
