@@ -13,6 +13,7 @@ EXAMPLES = {
     "prepare": "seq2seq prepare recipes/quickstart/quickstart.yaml",
     "train": "seq2seq train recipes/quickstart/quickstart.yaml training.learning_rate=3e-4",
     "evaluate": "seq2seq evaluate runs/quickstart --beam-size 1",
+    "average": "seq2seq average runs/quickstart --best 3",
     "translate": "seq2seq translate runs/quickstart < input.en > output.de",
     "score": "seq2seq score output.de reference.de --metrics bleu,chrf,ter",
     "recipe": "seq2seq recipe --explain training.learning_rate",
@@ -58,6 +59,14 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = add("evaluate", "translate and score the test sets of a run", log=True)
     _add_run(evaluate)
     evaluate.add_argument("--json", action="store_true", help="print the scores as JSON")
+    average = add("average", "average the weights of a run's best checkpoints", log=True)
+    average.description = """
+    Average the weights of a run's best checkpoints, of which it keeps training.keep_best, and
+    translate with that from now on if it is better on the development set than the best of them.
+    """
+    average.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    text = "of the best N (default: all that are kept)"
+    average.add_argument("--best", type=_at_least_two, metavar="N", help=text)
     _add_translate(add("translate", "translate lines with a trained run", log=False))
     _add_score(add("score", "score translations against references", log=False))
     recipe = add("recipe", "check a recipe and print it in full", log=False)
@@ -66,6 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
     recipe.add_argument("--explain", nargs="?", const="", metavar="KEY", help=text)
     recipe.add_argument("--schema", action="store_true", help="print the JSON schema for editors")
     return parser
+
+
+def _at_least_two(word: str) -> int:
+    if not word.isdecimal() or int(word) < 2:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 1, not {word!r}")
+    return int(word)
 
 
 def _version() -> str:

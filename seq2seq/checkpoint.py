@@ -1,12 +1,13 @@
 """Checkpoints: one safetensors file each, with everything that isn't a tensor as JSON inside.
 
 A file is written aside, synced and renamed, so a checkpoint is whole or not there. `last` keeps
-all that a resumed run needs, and the one before it; `best` only the weights.
+all that a resumed run needs, and the one before it; `best` and `best-UPDATE` only the weights.
 """
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,17 +95,28 @@ def load(path: Path) -> Checkpoint:
         RunError: the file is damaged or of another version.
         FileNotFoundError: there is none.
     """
+    with _opened(path) as (file, values):
+        return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, values)  # noqa: SIM118
+
+
+def load_values(path: Path) -> dict[str, Any]:
+    """Read what isn't a tensor, as `load` does."""
+    with _opened(path) as (_, values):
+        return values
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
         with safe_open(path, framework="pt") as file:
             values = json.loads((file.metadata() or {}).get("values", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if values.get("format") != FORMAT:
-            raise SafetensorError(f"format {values.get('format')}, not {FORMAT}")
+            if values.get("format") != FORMAT:
+                raise SafetensorError(f"format {values.get('format')}, not {FORMAT}")
+            yield file, values
     except SafetensorError as error:
         raise RunError(
             f"{path}: cannot be used ({error}); name another checkpoint, or train anew"
         ) from None
-    return Checkpoint(tensors, values)
 
 
 def load_last(path: Path) -> Checkpoint | None:

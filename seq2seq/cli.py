@@ -165,6 +165,14 @@ def _evaluate(arguments: Namespace) -> int:
     return 0
 
 
+def _average(arguments: Namespace) -> int:
+    from seq2seq.train import average
+
+    is_better = average(arguments.run, arguments.best)
+    print("the mean is better and now the best" if is_better else "the mean is no better")
+    return 0
+
+
 def _decoding(arguments: Namespace) -> Decoding:
     """The run's way of decoding with what the command line changes."""
     from seq2seq.recipe import load_recipe
@@ -293,6 +301,7 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "prepare": _prepare,
     "train": _train,
     "evaluate": _evaluate,
+    "average": _average,
     "translate": _translate,
     "score": _score,
     "recipe": _recipe,

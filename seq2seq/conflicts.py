@@ -179,6 +179,9 @@ def _in_training(training: Training) -> Iterator[Conflict]:
             "training.min_learning_rate",
             "training.learning_rate",
         )
+    if training.average_best and training.keep_best < 2:
+        text = "there is nothing to average; set keep_best: 5, or another number above 1"
+        yield Conflict(text, "training.average_best", "training.keep_best")
     if training.momentum > 0 and training.optimizer != "sgd":
         text = f"{training.optimizer} has no momentum; set 0, or optimizer: sgd"
         yield Conflict(text, "training.momentum", "training.optimizer")

@@ -73,6 +73,14 @@ class Run:
             raise RunError(f"{path}: no checkpoint yet; train the run first")
         return path
 
+    def kept_checkpoint(self, update: int) -> Path:
+        """File of one of the best checkpoints, where several are kept."""
+        return self.path / "checkpoints" / f"best-{update}.safetensors"
+
+    def kept_checkpoints(self) -> list[Path]:
+        """The files of this kind that exist."""
+        return sorted((self.path / "checkpoints").glob("best-*.safetensors"))
+
     @property
     def is_trained(self) -> bool:
         """Whether there are checkpoints, so that recipe, tokenizer and data must stay."""

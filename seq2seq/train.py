@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from seq2seq.device import resolve_device, tune_memory
+from seq2seq.errors import RunError
 from seq2seq.metrics import score
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import Prepared, prepare, read_dev
@@ -59,6 +60,36 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
     )
     status = trainer.fit(stop)
     return Outcome(status, run.path, trainer.progress.best)
+
+
+def average(run_dir: Path, limit: int | None = None) -> bool:
+    """Average the weights of a run's best checkpoints; if that is better, it becomes `best`.
+
+    Args:
+        run_dir: a run that was trained with `training.keep_best` above 1.
+        limit: checkpoints to average; by default all that are kept.
+
+    Returns:
+        Whether it is better, on the development set by `training.early_stopping_metric`.
+
+    Raises:
+        RunError: there are fewer than two checkpoints, or the run isn't trained.
+    """
+    run = Run(run_dir)
+    recipe = run.load_recipe().model_copy(update={"output_dir": str(run_dir)})
+    run.existing_checkpoint("last")
+    if (found := len(run.kept_checkpoints())) < 2:
+        raise RunError(
+            f"{run_dir}: keeps {found} of its best checkpoints, which is nothing to average; "
+            "train with training.keep_best above 1"
+        )
+    device = resolve_device(recipe.device)
+    tune_memory()
+    trainer = build_trainer(recipe, prepare(recipe), run, device)
+    trainer.resume()
+    is_better = trainer.average_best(limit)
+    trainer.save()
+    return is_better
 
 
 def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.device) -> Trainer:

@@ -78,6 +78,16 @@ class Training(Section):
     """Validate, save and translate with an exponential moving average of the weights that decays
     so much an update (0.999 averages the last thousand or so). 0 is off."""
 
+    keep_best: int = Field(default=1, ge=1)
+    """Checkpoints to keep, the best ones on the development set by `early_stopping_metric`; for
+    `average_best` and `seq2seq average`."""
+
+    average_best: bool = False
+    """When training ends, average the weights of the `keep_best` checkpoints, one like the other
+    (Junczys-Dowmunt et al. 2016), and use the result if it is better on the development set than
+    the best of them. Tends to gain where the learning rate is still high in the end; with
+    `ema_decay` or a schedule down to zero there is little left to gain."""
+
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training. `auto`: bfloat16 matrix products where the machine is fast at them,
     weights always stay float32."""

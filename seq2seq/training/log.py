@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 class MetricsLog:
     """A file with one JSON record a line.
 
-    Each has `kind` (`train` or `validation`), `update`, `epoch` and `minutes` (of training, over
-    all starts of the run).
+    Each has `kind` (`train`, `validation` or `average`), `update`, `epoch` and `minutes` (of
+    training, over all starts of the run).
     """
 
     def __init__(self, path: Path) -> None:

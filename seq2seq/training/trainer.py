@@ -1,9 +1,10 @@
 """The training loop."""
 
+import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.run import Run
 from seq2seq.special import PAD
+from seq2seq.training import averaging
 from seq2seq.training.log import MetricsLog, progress_line, validation_line
 from seq2seq.training.loss import Loss, output_loss
 from seq2seq.training.optim import (
@@ -224,6 +226,8 @@ class Trainer:
         if due or (over and progress.validated < progress.update):
             self._validate()
             progress.finished = self._is_over()
+            if progress.finished and section.average_best:
+                self.average_best()
             self.save()
         elif section.save_every and progress.update % section.save_every == 0:
             self.save()
@@ -249,36 +253,71 @@ class Trainer:
 
     def _validate(self) -> None:
         started = time.monotonic()
-        progress, metric = self.progress, self.section.early_stopping_metric
-        model = self.inference_model
+        progress, model = self.progress, self.inference_model
+        values, rank = self._measure(model)
+        is_best = self._is_best(rank)
+        progress.validated = progress.update
+        progress.bad_validations = 0 if is_best else progress.bad_validations + 1
+        progress.plateau.validated(self.section, is_best)
+        progress.seconds += time.monotonic() - started
+        record = self._record_of("validation", values)
+        weights = Checkpoint(checkpoints.weights_of(model), record)
+        if self.section.keep_best > 1:
+            averaging.keep_checkpoint(self.run, self.section.keep_best, weights, rank)
+        if is_best:
+            progress.best_update = progress.update
+            self._save_best(weights, rank)
+        self.log.write(record)
+        logger.info(validation_line(record, is_best))
+
+    def average_best(self, limit: int | None = None) -> bool:
+        """Average the weights of the best checkpoints; if that is better yet, it becomes `best`.
+
+        Returns:
+            Whether it is better, by what picks the best checkpoint; `limit` of None takes all.
+        """
+        paths = averaging.best_checkpoints(self.run)[:limit]
+        model = copy.deepcopy(self.inference_model)
+        checkpoints.load_weights(model, averaging.mean_weights(paths))
+        values, rank = self._measure(model)
+        is_best = self._is_best(rank)
+        updates = sorted(checkpoints.load_values(path)["update"] for path in paths)
+        record = self._record_of("average", {**values, "updates": updates})
+        if is_best:
+            self._save_best(Checkpoint(checkpoints.weights_of(model), record), rank)
+        self.log.write(record)
+        logger.info("mean of %d checkpoints:  %s", len(paths), validation_line(record, is_best))
+        return is_best
+
+    def _measure(self, model: Seq2Seq) -> tuple[dict[str, float], averaging.Rank]:
+        """What a model is worth on the development set."""
         model.eval()
-        loss = self._dev_loss(model)
+        metric, loss = self.section.early_stopping_metric, self._dev_loss(model)
         values = {
             "loss": loss,
             "perplexity": _perplexity(loss),
             "bleu": self.translate_and_score(model),
         }
-        value = values[metric] if metric == "bleu" else -values[metric]
-        # Equal BLEU, as on a small development set that is solved: the lower loss is better.
-        is_best = progress.best is None or (value, -loss) > (progress.best, -progress.best_loss)
-        progress.validated = progress.update
-        progress.bad_validations = 0 if is_best else progress.bad_validations + 1
-        progress.plateau.validated(self.section, is_best)
-        progress.seconds += time.monotonic() - started
-        record = {
-            "kind": "validation",
+        return values, (values[metric] if metric == "bleu" else -values[metric], -loss)
+
+    def _is_best(self, rank: averaging.Rank) -> bool:
+        """Of equal BLEU, as on a small development set that is solved, the lower loss is better."""
+        progress = self.progress
+        return progress.best is None or rank > (progress.best, -progress.best_loss)
+
+    def _save_best(self, weights: Checkpoint, rank: averaging.Rank) -> None:
+        self.progress.best, self.progress.best_loss = rank[0], -rank[1]
+        checkpoints.save(self.run.checkpoint("best"), weights)
+
+    def _record_of(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        progress = self.progress
+        return {
+            "kind": kind,
             "update": progress.update,
             "epoch": progress.epoch + (progress.position > 0),
             "minutes": round(progress.seconds / 60, 3),
             **values,
         }
-        if is_best:
-            progress.best, progress.best_loss = value, loss
-            progress.best_update = progress.update
-            weights = checkpoints.weights_of(model)
-            checkpoints.save(self.run.checkpoint("best"), Checkpoint(weights, record))
-        self.log.write(record)
-        logger.info(validation_line(record, is_best))
 
     @property
     def inference_model(self) -> Seq2Seq:

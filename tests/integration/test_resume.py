@@ -29,6 +29,8 @@ RICH = [
     "training.validate_every=5",
     "training.save_every=2",
     "training.optimizer=adamw",
+    "training.keep_best=3",
+    "training.average_best=true",
     "tokenizer.sampling=0.2",
     "training.max_epochs=3",
 ]
@@ -55,14 +57,14 @@ def one_thread() -> Iterator[None]:
 
 
 def result(recipe: Recipe) -> tuple[dict[str, bytes], list[dict[str, Any]], dict[str, Any]]:
-    """All tensors of both checkpoints as bytes, and all records without what is timed."""
+    """All tensors of all checkpoints as bytes, and all records without what is timed."""
     run = Run(Path(recipe.output_dir))
     tensors, values = {}, {}
-    for name in ("best", "last"):
-        found = checkpoint.load(run.checkpoint(name))
+    for path in [*run.kept_checkpoints(), run.checkpoint("best"), run.checkpoint("last")]:
+        found = checkpoint.load(path)
         values = found.values
         for key, tensor in found.tensors.items():
-            tensors[f"{name}.{key}"] = tensor.numpy().tobytes()
+            tensors[f"{path.stem}.{key}"] = tensor.numpy().tobytes()
     records = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
     for record in [*records, values["progress"], values["tally"]]:
         for timed in ("minutes", "seconds", "tokens_per_second", "eta_seconds"):

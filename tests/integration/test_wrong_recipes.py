@@ -198,6 +198,13 @@ WRONG = {
             "set one of them to null"
         ],
     ),
+    "nothing to average": Wrong(
+        "training:\n  average_best: true\n",
+        [
+            "x.yaml:3: training.average_best: there is nothing to average; set keep_best: 5, "
+            "or another number above 1"
+        ],
+    ),
     "more best than beam": Wrong(
         "decoding: {beam_size: 3}\n",
         ["command line: decoding.n_best: must be at most beam_size (3), not 4"],

@@ -9,6 +9,7 @@ import pytest
 import torch
 from toy import toy_recipe
 
+from seq2seq import checkpoint as checkpoints
 from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import prepare
@@ -133,6 +134,49 @@ def test_an_average_is_what_is_validated_and_saved(build: Build) -> None:
     trainer.fit(never)
     assert seen == [trainer.inference_model]
     assert not torch.equal(trainer.inference_model.output.weight, trainer.model.output.weight)
+
+
+AVERAGED = ["training.validate_every=2", "training.max_updates=10", "training.keep_best=3"]
+
+
+@pytest.mark.parametrize(("value", "is_better"), [(9.0, True), (3.5, False)])
+def test_the_mean_of_the_best_is_used_if_it_is_better(
+    build: Build, value: float, is_better: bool
+) -> None:
+    scores = iter([1.0, 3.0, 2.0, 4.0, 0.0, value])
+    models = []
+
+    def bleu(model: Seq2Seq) -> float:
+        models.append(checkpoints.weights_of(model))
+        models[-1] = {name: weight.clone() for name, weight in models[-1].items()}
+        return next(scores)
+
+    trainer = build(*AVERAGED, "training.average_best=true", bleu=bleu)
+    trainer.fit(never)
+    mean = models.pop()
+    for name, weight in mean.items():
+        three = torch.stack([models[i][name] for i in (1, 2, 3)])
+        torch.testing.assert_close(weight, three.mean(dim=0))
+    saved = checkpoints.load(trainer.run.checkpoint("best")).tensors
+    expected = mean if is_better else models[3]
+    assert all(torch.equal(saved[name], weight) for name, weight in expected.items())
+    (record,) = records(trainer, "average")
+    assert (record["updates"], record["bleu"]) == ([4, 6, 8], value)
+    again = build(*AVERAGED, "training.average_best=true")
+    again.resume()
+    assert again.progress.best == (value if is_better else 4.0)
+
+
+def test_keeping_checkpoints_changes_no_weight(build: Build) -> None:
+    plain = build(*AVERAGED[:2])
+    plain.fit(never)
+    assert plain.run.kept_checkpoints() == []
+    for path in (plain.run.path / "checkpoints").iterdir():
+        path.unlink()
+    keeping = build(*AVERAGED)
+    keeping.fit(never)
+    for one, other in zip(weights(plain), weights(keeping), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_a_damaged_last_checkpoint_costs_the_updates_since_the_one_before(build: Build) -> None:
