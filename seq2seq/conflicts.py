@@ -18,6 +18,7 @@ _MEANINGFUL = {
     "config": ("hub", "directory"),
     "split": ("hub", "directory"),
 }
+_START = "paths start at the working directory"
 
 
 def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
@@ -29,6 +30,7 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
         keys = "model.tied_embeddings", "tokenizer.joint"
         yield Conflict("three_way needs one vocabulary; set tokenizer.joint: true", *keys)
     yield from _in_training(recipe.training)
+    yield from _in_beginning(recipe)
     yield from _in_decoding(recipe.decoding)
 
 
@@ -46,11 +48,21 @@ def find_missing_files(recipe: Recipe) -> Iterator[Conflict]:
         model = getattr(recipe.tokenizer, key)
         if model is not None and not Path(model).is_file():
             yield Conflict(_no_file(model), f"tokenizer.{key}")
+    for path, run in _runs(recipe):
+        if not (Path(run) / "checkpoints" / "best.safetensors").is_file():
+            text = f"no trained run '{run}' (it has no checkpoints/best.safetensors); {_START}"
+            yield Conflict(text, path)
+
+
+def _runs(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """The other runs that a recipe builds on."""
+    if recipe.training.init_from is not None:
+        yield ("training", "init_from"), recipe.training.init_from
 
 
 def _no_file(*names: str) -> str:
     files = " and ".join(f"'{name}'" for name in names)
-    return f"no such file{'s' * (len(names) > 1)} {files}; paths start at the working directory"
+    return f"no such file{'s' * (len(names) > 1)} {files}; {_START}"
 
 
 def _corpora(data: Data) -> Iterator[tuple[KeyPath, Corpus]]:
@@ -185,6 +197,16 @@ def _in_training(training: Training) -> Iterator[Conflict]:
     if training.momentum > 0 and training.optimizer != "sgd":
         text = f"{training.optimizer} has no momentum; set 0, or optimizer: sgd"
         yield Conflict(text, "training.momentum", "training.optimizer")
+
+
+def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:
+    """What doesn't go with the weights and the tokenizer of another run."""
+    if recipe.training.init_from is None:
+        return
+    for key in ("model", "src_model", "tgt_model"):
+        if getattr(recipe.tokenizer, key) is not None:
+            text = "the tokenizer comes from training.init_from; remove one of them"
+            yield Conflict(text, f"tokenizer.{key}", "training.init_from")
 
 
 def _in_decoding(decoding: Decoding) -> Iterator[Conflict]:

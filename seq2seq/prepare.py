@@ -70,7 +70,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
 
     tokenizers = _prepare_tokenizers(recipe, run, train_key, digests)
     models = [digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
-    coding = [_FORMAT, *models, section.lowercase]
+    coding = [_FORMAT, *models, tokenizers.src.lowercase]
     limits = Limits(data.max_length, data.max_ratio)
     with_text = section.sampling > 0
     _prepare_corpus(
@@ -132,19 +132,17 @@ def _prepare_tokenizers(
     recipe: recipes.Recipe, run: Run, train_key: str, digests: "_Digests"
 ) -> Tokenizers:
     section, folder = recipe.tokenizer, run.tokenizer
-    given = section.model or section.src_model
-    if given:
-        models = [section.model] if section.model else [section.src_model, section.tgt_model]
-        paths = [Path(str(model)) for model in models]
-        key = _key("given", [digests.of_file(path) for path in paths], section.lowercase)
+    given = _given_tokenizers(recipe)
+    if given is not None:
+        read, files, lowercase, source = given
+        key = _key("given", [digests.of_file(file) for file in files], lowercase)
     else:
         settings = section.model_dump(exclude={"sampling", "model", "src_model", "tgt_model"})
-        key = _key("trained", settings, train_key)
-    if _is_done(run, folder, key, "the tokenizer models" if given else "data.train"):
+        key, source = _key("trained", settings, train_key), "data.train"
+    if _is_done(run, folder, key, source):
         return load_tokenizers(folder)
-    if given:
-        sides = [Tokenizer.load(path, lowercase=section.lowercase) for path in paths]
-        tokenizers = Tokenizers(sides[0], sides[-1])
+    if given is not None:
+        tokenizers = read()
     else:
         # Training alone needs this module, and a trained run none of it.
         from seq2seq.data.tokenizer_training import train_tokenizers
@@ -157,6 +155,28 @@ def _prepare_tokenizers(
     with _building(folder, key) as partial:
         save_tokenizers(tokenizers, partial)
     return tokenizers
+
+
+def _given_tokenizers(
+    recipe: recipes.Recipe,
+) -> tuple[Callable[[], Tokenizers], list[Path], bool, str] | None:
+    """What loads tokenizers that aren't to be trained, their files, casing and name for errors."""
+    section = recipe.tokenizer
+    if recipe.training.init_from is not None:
+        folder = Run(Path(recipe.training.init_from)).tokenizer
+        files = sorted(folder.glob("*.model"))
+        lowercase = load_tokenizers(folder).src.lowercase
+        return lambda: load_tokenizers(folder), files, lowercase, "training.init_from"
+    models = [section.model] if section.model else [section.src_model, section.tgt_model]
+    files = [Path(model) for model in models if model is not None]
+    if not files:
+        return None
+
+    def read() -> Tokenizers:
+        sides = [Tokenizer.load(file, lowercase=section.lowercase) for file in files]
+        return Tokenizers(sides[0], sides[-1])
+
+    return read, files, section.lowercase, "the tokenizer models"
 
 
 def _prepare_corpus(

@@ -8,12 +8,15 @@ from typing import Literal
 
 import torch
 
+from seq2seq.checkpoint import load_weights
+from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.device import resolve_device, tune_memory
 from seq2seq.errors import RunError
+from seq2seq.files import digest
 from seq2seq.metrics import score
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import Prepared, prepare, read_dev
-from seq2seq.recipe import Decoding, Evaluation, Recipe
+from seq2seq.recipe import Decoding, Evaluation, Recipe, changed_keys
 from seq2seq.run import Run
 from seq2seq.training.trainer import Status, Trainer, count_parameters
 from seq2seq.translate import Translator
@@ -93,10 +96,15 @@ def average(run_dir: Path, limit: int | None = None) -> bool:
 
 
 def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.device) -> Trainer:
-    """A new model and its trainer; the recipe's seed makes its first weights."""
+    """A new model and its trainer; the recipe's seed or `init_from` makes its first weights."""
     torch.manual_seed(recipe.seed)
-    tokenizers = prepared.tokenizers
+    tokenizers, key = prepared.tokenizers, prepared.key
     model = Seq2Seq(recipe.model, len(tokenizers.src), len(tokenizers.tgt)).to(device)
+    if recipe.training.init_from is not None:
+        first = Run(Path(recipe.training.init_from))
+        _take_weights(model, first, recipe, tokenizers)
+        weights = digest(first.existing_checkpoint("best"))
+        key = digest(f"{key} {weights}".encode())
     return Trainer(
         recipe.training,
         model,
@@ -105,8 +113,26 @@ def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.de
         _dev_scorer(recipe, prepared, device),
         run,
         recipe.seed,
-        prepared.key,
+        key,
     )
+
+
+def _take_weights(model: Seq2Seq, run: Run, recipe: Recipe, tokenizers: Tokenizers) -> None:
+    """Begin with the best weights of another run.
+
+    Raises:
+        RunError: there are none, or they don't fit.
+    """
+    theirs = {n: p.detach() for n, p in run.load_model(tokenizers, "best").named_parameters()}
+    ours = dict(model.named_parameters())
+    if {n: p.shape for n, p in ours.items()} != {n: p.shape for n, p in theirs.items()}:
+        keys = [f"model.{key}" for key in changed_keys(run.load_recipe().model, recipe.model)]
+        there = ", ".join(key for key in keys if "dropout" not in key)
+        raise RunError(
+            f"training.init_from: the weights of {run.path} don't fit; set as its recipe does: "
+            f"{there}"
+        )
+    load_weights(model, theirs)
 
 
 def _dev_scorer(

@@ -12,6 +12,10 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class Training(Section):
     """Teacher-forced training."""
 
+    init_from: str | None = None
+    """Run directory whose best weights training begins with (fine-tuning). Its tokenizer is used
+    too, so of `tokenizer` only `sampling` counts; `model` must have the sizes of that run."""
+
     max_epochs: int = Field(default=30, ge=1)
     """Passes over the training data, at most."""
 

@@ -366,8 +366,8 @@ class Trainer:
             return False
         if saved.values["data_key"] != self.data_key:
             raise RunError(
-                f"{self.run.path}: the data or the tokenizer have changed since this run was "
-                "trained; give another output_dir to train anew"
+                f"{self.run.path}: the data, the tokenizer or the first weights have changed since "
+                "this run was trained; give another output_dir to train anew"
             )
         checkpoints.load_weights(self.model, saved.part("model"))
         if self.average is not None:

@@ -198,6 +198,21 @@ WRONG = {
             "set one of them to null"
         ],
     ),
+    "missing first run": Wrong(
+        "training: {init_from: runs/a}\n",
+        [
+            "x.yaml:2: training.init_from: no trained run 'runs/a' "
+            f"(it has no checkpoints/best.safetensors); {MISSING}"
+        ],
+    ),
+    "two tokenizers": Wrong(
+        "tokenizer: {model: d/train.en}\ntraining: {init_from: r}\n",
+        [
+            "x.yaml:2: tokenizer.model: the tokenizer comes from training.init_from; "
+            "remove one of them"
+        ],
+        files={"r/checkpoints/best.safetensors": ""},
+    ),
     "nothing to average": Wrong(
         "training:\n  average_best: true\n",
         [
@@ -300,7 +315,7 @@ def test_wrong_recipe_gives_its_lines_only(
 ) -> None:
     wrong = WRONG[name]
     for file, text in {"x.yaml": wrong.recipe, **wrong.files}.items():
-        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(text, encoding="utf-8")
     status = main(["recipe", "x.yaml", *wrong.overrides])
     output, errors = capsys.readouterr()

@@ -1,0 +1,78 @@
+"""Training that begins with the weights and the tokenizer of another run."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from toy import toy_recipe
+
+from seq2seq import checkpoint
+from seq2seq.errors import RunError
+from seq2seq.prepare import prepare
+from seq2seq.recipe import Recipe
+from seq2seq.run import Run
+from seq2seq.train import build_trainer, train
+
+
+@pytest.fixture
+def first(toy_run: Path, tmp_path: Path) -> Path:
+    """A trained run that may be changed."""
+    return shutil.copytree(toy_run, tmp_path / "first")
+
+
+@pytest.fixture
+def tuning(first: Path, tmp_path: Path) -> Recipe:
+    """Other text with letters that the first run's has none of, and other settings."""
+    recipe = toy_recipe(
+        tmp_path,
+        f"training.init_from={first}",
+        "tokenizer.vocab_size=30",
+        "training.max_updates=3",
+        "seed=9",
+    )
+    for name in ("train", "dev"):
+        for side in ("in", "out"):
+            path = tmp_path / f"{name}.{side}"
+            path.write_text(path.read_text().replace("7", "x"))
+    return recipe
+
+
+def test_weights_and_tokenizer_are_those_of_the_first_run(tuning: Recipe, first: Path) -> None:
+    trainer = build_trainer(
+        tuning, prepare(tuning), Run(Path(tuning.output_dir)), torch.device("cpu")
+    )
+    saved = checkpoint.load(Run(first).checkpoint("best")).part("model")
+    found = dict(trainer.model.named_parameters())
+    assert found.keys() == saved.keys()
+    assert all(torch.equal(found[name], weight) for name, weight in saved.items())
+    for path in (first / "tokenizer").glob("*.model"):
+        assert (Path(tuning.output_dir) / "tokenizer" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_training_goes_on_from_there_and_resumes(tuning: Recipe, tmp_path: Path) -> None:
+    straight = tuning.model_copy(update={"output_dir": str(tmp_path / "straight")})
+    assert train(straight).status == "finished"
+    while train(tuning, stop=lambda: True).status == "interrupted":
+        pass
+    ends = [
+        checkpoint.load(Run(Path(recipe.output_dir)).checkpoint("last")).part("model")
+        for recipe in (straight, tuning)
+    ]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_other_first_weights_are_noticed(tuning: Recipe, first: Path) -> None:
+    train(tuning)
+    shutil.copy(Run(first).checkpoint("last"), Run(first).checkpoint("best"))
+    with pytest.raises(RunError, match="or the first weights have changed"):
+        train(tuning)
+
+
+def test_weights_that_do_not_fit_name_the_keys(tuning: Recipe) -> None:
+    encoder = tuning.model.encoder.model_copy(update={"hidden_size": 8})
+    model = tuning.model.model_copy(update={"encoder": encoder, "dropout": 0.5})
+    with pytest.raises(
+        RunError, match=r"^training\.init_from: .*set as its .* does: model\.encoder\.hidden_size$"
+    ):
+        train(tuning.model_copy(update={"model": model}))
