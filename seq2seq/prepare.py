@@ -5,30 +5,26 @@ pairs by their text, the tokenizer models and the limits. What is there and fits
 a second call returns at once. Each part is built aside and renamed when it is complete.
 """
 
-import json
 import logging
-import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seq2seq import recipe as recipes
 from seq2seq.data.clean import Ledger, Limits
-from seq2seq.data.corpus import Use, read_pairs
+from seq2seq.data.corpus import read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
-from seq2seq.errors import DataError, RunError
-from seq2seq.files import digest, write_text
+from seq2seq.errors import DataError
+from seq2seq.files import digest
 from seq2seq.run import Run
+from seq2seq.stages import Digests, building, content_key, is_done, read_key
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
-_KEY = "key"
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     _make_missing_files(data)
     folder = run.path / "data"
     folder.mkdir(exist_ok=True)
-    digests = _Digests(folder / "digests.json")
+    digests = Digests(folder / "digests.json")
     train_key = digests.of_corpora(data.train, data, "train")
     dev_key = digests.of_corpora(data.dev, data, "dev")
 
@@ -76,7 +72,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     _prepare_corpus(
         run,
         "train",
-        _key(coding, train_key, asdict(limits), with_text),
+        content_key(coding, train_key, asdict(limits), with_text),
         lambda: read_pairs(data.train, data, "train"),
         tokenizers,
         limits,
@@ -85,7 +81,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     _prepare_corpus(
         run,
         "dev",
-        _key(coding, dev_key),
+        content_key(coding, dev_key),
         lambda: read_pairs(data.dev, data, "dev"),
         tokenizers,
     )
@@ -95,7 +91,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
         raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
     sampling = Sampling(tokenizers, section.sampling, recipe.seed) if with_text else None
     train = EncodedCorpus(folder / "train", sampling)
-    key = _key(_read_key(folder / "train"), _read_key(folder / "dev"))
+    key = content_key(read_key(folder / "train"), read_key(folder / "dev"))
     return Prepared(tokenizers, train, EncodedCorpus(folder / "dev"), ledger, key)
 
 
@@ -129,17 +125,17 @@ def _missing_files(data: recipes.Data) -> list[Path]:
 
 
 def _prepare_tokenizers(
-    recipe: recipes.Recipe, run: Run, train_key: str, digests: "_Digests"
+    recipe: recipes.Recipe, run: Run, train_key: str, digests: Digests
 ) -> Tokenizers:
     section, folder = recipe.tokenizer, run.tokenizer
     given = _given_tokenizers(recipe)
     if given is not None:
         read, files, lowercase, source = given
-        key = _key("given", [digests.of_file(file) for file in files], lowercase)
+        key = content_key("given", [digests.of_file(file) for file in files], lowercase)
     else:
         settings = section.model_dump(exclude={"sampling", "model", "src_model", "tgt_model"})
-        key, source = _key("trained", settings, train_key), "data.train"
-    if _is_done(run, folder, key, source):
+        key, source = content_key("trained", settings, train_key), "data.train"
+    if is_done(run, folder, key, source):
         return load_tokenizers(folder)
     if given is not None:
         tokenizers = read()
@@ -152,7 +148,7 @@ def _prepare_tokenizers(
         tokenizers = train_tokenizers(lambda: read_pairs(data.train, data, "train"), section)
         sizes = {len(tokenizers.src): None, len(tokenizers.tgt): None}
         logger.info("trained the tokenizer: %s pieces", " and ".join(f"{n:,}" for n in sizes))
-    with _building(folder, key) as partial:
+    with building(folder, key) as partial:
         save_tokenizers(tokenizers, partial)
     return tokenizers
 
@@ -189,97 +185,12 @@ def _prepare_corpus(
     with_text: bool = False,
 ) -> None:
     folder = run.path / "data" / name
-    if _is_done(run, folder, key, f"data.{name}"):
+    if is_done(run, folder, key, f"data.{name}"):
         return
     ledger = Ledger()
-    with _building(folder, key) as partial:
+    with building(folder, key) as partial:
         for ledger in write_corpus(read(), tokenizers, partial, limits=limits, with_text=with_text):
             logger.info(
                 "encoding %s: %s pairs", folder.name, f"{ledger.read:,}", extra={"progress": True}
             )
     logger.info("encoded %s: %s", folder.name, ledger)
-
-
-def _is_done(run: Run, folder: Path, key: str, source: str) -> bool:
-    """Whether a folder holds the content of this key; a trained run may have no other."""
-    found = _read_key(folder)
-    if found not in (None, key) and run.is_trained:
-        raise RunError(
-            f"{run.path}: what is in {source} has changed since this run was trained; "
-            "take it back, or give another output_dir to train anew"
-        )
-    return found == key
-
-
-@contextmanager
-def _building(folder: Path, key: str) -> Iterator[Path]:
-    """Give an empty folder to fill, and put it in place with its key when that has gone well."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    yield partial
-    (partial / _KEY).write_text(key, encoding="ascii")
-    for path in partial.iterdir():
-        with path.open("r+b") as file:
-            os.fsync(file.fileno())
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-
-
-def _read_key(folder: Path) -> str | None:
-    try:
-        return (folder / _KEY).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
-def _key(*parts: object) -> str:
-    return digest(json.dumps(parts, sort_keys=True).encode())
-
-
-class _Digests:
-    """Digests of files, remembered by path, size and time of change."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._used: dict[str, list[object]] = {}
-        try:
-            self._known = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            self._known = {}
-        self._saved = dict(self._known)
-
-    def of_file(self, path: Path) -> str:
-        try:
-            status = path.stat()
-            stamp = [status.st_size, status.st_mtime_ns]
-            name = str(path.resolve())
-            known = self._known.get(name)
-            if known is None or known[:2] != stamp:
-                known = [*stamp, digest(path)]
-        except OSError as error:
-            raise DataError(
-                f"{path}: cannot be read ({error.strerror}); is the path right?"
-            ) from None
-        self._used[name] = self._known[name] = known
-        return str(known[2])
-
-    def of_corpora(self, corpora: Sequence[recipes.Corpus], data: recipes.Data, use: Use) -> str:
-        """The key of the pairs that `read_pairs` gives.
-
-        A data set of the hub goes by its name: it isn't asked again for news.
-        """
-        parts: list[object] = []
-        for corpus in corpora:
-            files = corpus.files(data.src, data.tgt)
-            names = [file.name for file in files] if corpus.kind == "directory" else []
-            contents = [self.of_file(file) for file in files]
-            where = corpus.path if corpus.kind == "hub" else None
-            columns, config, split = corpus.columns, corpus.config, corpus.split
-            parts.append([corpus.kind, where, names, contents, columns, config, split])
-        return _key(use, data.src, data.tgt, parts)
-
-    def save(self) -> None:
-        if self._used == self._saved:
-            return
-        write_text(self._path, json.dumps(self._used, indent=1))

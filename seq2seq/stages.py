@@ -1,0 +1,117 @@
+"""Stages of a run: folders that are known by the content of what went into them.
+
+What is there and fits is used again. A folder is built aside and renamed when it is complete, so
+it is whole or not there.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from seq2seq import recipe as recipes
+from seq2seq.data.corpus import Use
+from seq2seq.errors import DataError, RunError
+from seq2seq.files import digest, write_text
+from seq2seq.run import Run
+
+_KEY = "key"
+
+
+def is_done(run: Run, folder: Path, key: str, source: str) -> bool:
+    """Whether a folder holds the content of this key; a trained run may have no other."""
+    found = read_key(folder)
+    if found not in (None, key) and run.is_trained:
+        raise RunError(
+            f"{run.path}: what is in {source} has changed since this run was trained; "
+            "take it back, or give another output_dir to train anew"
+        )
+    return found == key
+
+
+@contextmanager
+def building(folder: Path, key: str, *, goes_on: bool = False) -> Iterator[Path]:
+    """Give a folder to fill, and put it in place with its key when that has gone well.
+
+    It is empty, unless it `goes_on` where an attempt at the same content broke off.
+    """
+    partial = folder.with_name(f".{folder.name}.partial")
+    if not (goes_on and read_key(partial) == key):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / _KEY).write_text(key, encoding="ascii")
+    yield partial
+    for path in partial.iterdir():
+        with path.open("r+b") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def read_key(folder: Path) -> str | None:
+    """The key of a folder; None if there is none."""
+    try:
+        return (folder / _KEY).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def content_key(*parts: object) -> str:
+    """A name for content, from anything that JSON can write."""
+    return digest(json.dumps(parts, sort_keys=True).encode())
+
+
+class Digests:
+    """Digests of files, remembered by path, size and time of change."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._used: dict[str, list[object]] = {}
+        try:
+            self._known = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            self._known = {}
+        self._saved = dict(self._known)
+
+    def of_file(self, path: Path) -> str:
+        """The digest of a file.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        try:
+            status = path.stat()
+            stamp = [status.st_size, status.st_mtime_ns]
+            name = str(path.resolve())
+            known = self._known.get(name)
+            if known is None or known[:2] != stamp:
+                known = [*stamp, digest(path)]
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); is the path right?"
+            ) from None
+        self._used[name] = self._known[name] = known
+        return str(known[2])
+
+    def of_corpora(self, corpora: Sequence[recipes.Corpus], data: recipes.Data, use: Use) -> str:
+        """The key of the pairs that `read_pairs` gives.
+
+        A data set of the hub goes by its name: it isn't asked again for news.
+        """
+        parts: list[object] = []
+        for corpus in corpora:
+            files = corpus.files(data.src, data.tgt)
+            names = [file.name for file in files] if corpus.kind == "directory" else []
+            contents = [self.of_file(file) for file in files]
+            where = corpus.path if corpus.kind == "hub" else None
+            columns, config, split = corpus.columns, corpus.config, corpus.split
+            parts.append([corpus.kind, where, names, contents, columns, config, split])
+        return content_key(use, data.src, data.tgt, parts)
+
+    def save(self) -> None:
+        """Remember what was asked for."""
+        if self._used == self._saved:
+            return
+        write_text(self._path, json.dumps(self._used, indent=1))
