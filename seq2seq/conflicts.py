@@ -44,6 +44,9 @@ def find_missing_files(recipe: Recipe) -> Iterator[Conflict]:
             files = corpus.files(recipe.data.src, recipe.data.tgt)
             if missing := [str(file) for file in files if not file.is_file()]:
                 yield Conflict(_no_file(*missing), *_file_keys(path, corpus, missing))
+        for index, text in enumerate(recipe.data.back_translation.text or ()):
+            if not Path(text).is_file():
+                yield Conflict(_no_file(text), ("data", "back_translation", "text", index))
     for key in ("model", "src_model", "tgt_model"):
         model = getattr(recipe.tokenizer, key)
         if model is not None and not Path(model).is_file():
@@ -58,6 +61,9 @@ def _runs(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
     """The other runs that a recipe builds on."""
     if recipe.training.init_from is not None:
         yield ("training", "init_from"), recipe.training.init_from
+    for key in ("distillation", "back_translation"):
+        for index, run in enumerate(getattr(recipe.data, key).runs or ()):
+            yield ("data", key, "runs", index), run
 
 
 def _no_file(*names: str) -> str:
@@ -93,6 +99,14 @@ def _in_data(data: Data) -> Iterator[Conflict]:
         if not name or name.startswith(".") or "/" in name or "\\" in name:
             text = "names a file of the evaluation; use letters, digits and any of - _ ."
             yield Conflict(text, ("data", "test", name))
+    given, back = data.distillation, data.back_translation
+    if given.runs is None and not given.keep_original:
+        text = "without data.distillation.runs nothing else is there to train on; name some"
+        yield Conflict(text, "data.distillation.keep_original", "data.distillation.runs")
+    if (back.runs is None) != (back.text is None):
+        text = "needs runs that translate, and text to be translated; give both or neither"
+        keys = "text" if back.runs is None else "runs", "runs" if back.runs is None else "text"
+        yield Conflict(text, *(f"data.back_translation.{key}" for key in keys))
 
 
 def _in_corpus(path: KeyPath, corpus: Corpus) -> Iterator[Conflict]:

@@ -204,13 +204,15 @@ def legal(key: Key) -> str:
 def suggest(model: type[BaseModel], path: Sequence[str | int]) -> str:
     """What may have been meant by an unknown key, to follow "unknown key; "."""
     name, parent = str(path[-1]), find(model, path[:-1])
-    known = [".".join(map(str, key.path)) for key in walk(model)]
+    # Those near the top first: they are meant more often.
+    known = sorted((dotted(key.path) for key in walk(model)), key=lambda name: name.count("."))
     if name in known:
         if "." not in name:
             return "it belongs at the top level"
         return f"write '{name.rpartition('.')[2]}' under '{name.rpartition('.')[0]}'"
-    homes = [f"'{key.rpartition('.')[0]}'" for key in known if key.rpartition(".")[2] == name]
-    if homes:
+    if same := [key for key in known if key.rpartition(".")[2] == name]:
+        nearest = [key for key in same if key.count(".") == same[0].count(".")]
+        homes = [f"'{key.rpartition('.')[0]}'" for key in nearest]
         return f"it belongs under {' or '.join(homes)}"
     section = parent.section if parent else None
     siblings = list(section.model_fields) if section else []

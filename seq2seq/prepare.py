@@ -1,4 +1,4 @@
-"""The first stage of a run: corpora are read, tokenizers trained, pairs encoded.
+"""The first stages of a run: corpora are read, tokenizers trained, pairs made and encoded.
 
 Everything is keyed by content: a tokenizer by the text and settings it was trained with, encoded
 pairs by their text, the tokenizer models and the limits. What is there and fits is used again, so
@@ -8,19 +8,20 @@ a second call returns at once. Each part is built aside and renamed when it is c
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seq2seq import recipe as recipes
 from seq2seq.data.clean import Ledger, Limits
-from seq2seq.data.corpus import read_pairs
+from seq2seq.data.corpus import Pair, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
 from seq2seq.files import digest
 from seq2seq.run import Run
 from seq2seq.stages import Digests, building, content_key, is_done, read_key
+from seq2seq.synthesis import synthesise
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +70,16 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     coding = [_FORMAT, *models, tokenizers.src.lowercase]
     limits = Limits(data.max_length, data.max_ratio)
     with_text = section.sampling > 0
+    origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": data.train}
+    origins |= synthesise(recipe, run, digests)
+    if not data.distillation.keep_original:
+        del origins["pairs"]
+    corpora = [corpus for group in origins.values() for corpus in group]
     _prepare_corpus(
         run,
         "train",
-        content_key(coding, train_key, asdict(limits), with_text),
-        lambda: read_pairs(data.train, data, "train"),
+        content_key(coding, digests.of_corpora(corpora, data, "train"), asdict(limits), with_text),
+        lambda: _read_origins(origins, data),
         tokenizers,
         limits,
         with_text,
@@ -101,6 +107,19 @@ def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:
     return [src for src, _ in pairs], [tgt for _, tgt in pairs]
 
 
+def _read_origins(
+    origins: Mapping[str, Sequence[recipes.Corpus]], data: recipes.Data
+) -> Iterator[Pair]:
+    """Read training pairs of all origins, and tell at the end how many there were of each."""
+    counts = dict.fromkeys(origins, 0)
+    for name, corpora in origins.items():
+        for pair in read_pairs(corpora, data, "train"):
+            counts[name] += 1
+            yield pair
+    if list(origins) != ["pairs"]:
+        logger.info("training on %s", " + ".join(f"{n:,} {name}" for name, n in counts.items()))
+
+
 def _make_missing_files(data: recipes.Data) -> None:
     missing = _missing_files(data)
     if missing and data.script is not None:
@@ -121,7 +140,8 @@ def _make_missing_files(data: recipes.Data) -> None:
 def _missing_files(data: recipes.Data) -> list[Path]:
     corpora = [*data.train, *data.dev, *(corpus for test in data.test.values() for corpus in test)]
     files = (file for corpus in corpora for file in corpus.files(data.src, data.tgt))
-    return [file for file in files if not file.exists()]
+    text = map(Path, data.back_translation.text or ())
+    return [file for file in (*files, *text) if not file.exists()]
 
 
 def _prepare_tokenizers(

@@ -91,3 +91,9 @@ CorpusList = Annotated[
     BeforeValidator(_one_or_more, json_schema_input_type=str | Corpus | tuple[str | Corpus, ...]),
     Form("a corpus (a path, or a section with path or src and tgt) or a list of corpora"),
 ]
+
+PathList = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
+    Form("a path or a list of paths"),
+]

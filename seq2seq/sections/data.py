@@ -5,7 +5,46 @@ from typing import Literal
 from pydantic import Field
 
 from seq2seq.settings import Section
-from seq2seq.sources import CorpusList
+from seq2seq.sources import CorpusList, PathList
+
+
+class Distillation(Section):
+    """Training on what trained runs make of the source (Kim & Rush 2016).
+
+    Translations are simpler and more regular than what people write, so that a small network
+    learns them better; those of an ensemble teach it most of what the ensemble knows.
+    """
+
+    runs: PathList | None = Field(default=None, min_length=1)
+    """Run directories that translate the source side of `train` (sequence-level knowledge
+    distillation, Kim & Rush 2016). Several translate as an ensemble, for which they must share
+    their target vocabulary; the tokenizer of this run, still trained on `train` alone, may be
+    another. `null`: off."""
+
+    beam_size: int = Field(default=5, ge=1)
+    """Hypotheses kept per sentence; all other search settings are those of the first run."""
+
+    keep_original: bool = True
+    """Train on the original pairs too; `false` trains on the translations alone."""
+
+
+class BackTranslation(Section):
+    """Training on text of the target language that has no source (Sennrich et al. 2016)."""
+
+    runs: PathList | None = Field(default=None, min_length=1)
+    """Run directory that translates `text` from `data.tgt` into `data.src`; the result joins the
+    training pairs (back-translation, Sennrich et al. 2016). Several are an ensemble. The tokenizer
+    is still trained on `train` alone. `null`: off."""
+
+    text: PathList | None = Field(default=None, min_length=1)
+    """Files with sentences of the target language, one a line (`.gz` allowed)."""
+
+    beam_size: int = Field(default=5, ge=1)
+    """Hypotheses kept per sentence; all other search settings are those of the first run."""
+
+    tag: str | None = Field(default=None, min_length=1)
+    """Word to put before each of these source sentences, such as `<BT>`, so that the network can
+    tell them from those that people wrote (Caswell et al. 2019). `null`: none."""
 
 
 class Data(Section):
@@ -29,6 +68,12 @@ class Data(Section):
     script: str | None = None
     """Python script that `prepare` runs, without arguments, when a file of the corpora is missing;
     it must write those files."""
+
+    distillation: Distillation = Distillation()
+    """Training pairs whose target is a translation of their source."""
+
+    back_translation: BackTranslation = BackTranslation()
+    """Training pairs whose source is a translation of their target."""
 
     max_length: int = Field(default=250, ge=1)
     """Training pairs with more pieces than this on a side are dropped and counted."""

@@ -213,6 +213,34 @@ WRONG = {
         ],
         files={"r/checkpoints/best.safetensors": ""},
     ),
+    "missing teachers and text": Wrong(
+        "data:\n  src: en\n  tgt: de\n  train: d/train\n  dev: d/dev\n"
+        "  distillation: {runs: [r, s]}\n  back_translation:\n    runs: t\n    text: d/mono.de\n",
+        [
+            "x.yaml:6: data.distillation.runs[1]: no trained run 's' "
+            f"(it has no checkpoints/best.safetensors); {MISSING}",
+            "x.yaml:8: data.back_translation.runs: no trained run 't' "
+            f"(it has no checkpoints/best.safetensors); {MISSING}",
+            f"x.yaml:9: data.back_translation.text: no such file 'd/mono.de'; {MISSING}",
+        ],
+        files={"r/checkpoints/best.safetensors": ""},
+    ),
+    "nobody to translate back": Wrong(
+        "data:\n  src: en\n  tgt: de\n  train: d/train\n  dev: d/dev\n"
+        "  back_translation: {text: d/train.de}\n",
+        [
+            "x.yaml:6: data.back_translation.text: needs runs that translate, and text to be "
+            "translated; give both or neither"
+        ],
+    ),
+    "nothing to train on": Wrong(
+        "data:\n  src: en\n  tgt: de\n  train: d/train\n  dev: d/dev\n"
+        "  distillation: {keep_original: false}\n",
+        [
+            "x.yaml:6: data.distillation.keep_original: without data.distillation.runs nothing "
+            "else is there to train on; name some"
+        ],
+    ),
     "nothing to average": Wrong(
         "training:\n  average_best: true\n",
         [

@@ -1,0 +1,196 @@
+"""Training pairs that trained runs make: distillation and back-translation.
+
+Translating takes the time of a training, so it is a stage of its own: kept in the run directory by
+the content of what goes into it (weights, tokenizers, search settings, text), and when it is
+broken off it goes on after the last line that was translated.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from seq2seq import recipe as recipes
+from seq2seq.data.corpus import read_lines, read_pairs
+from seq2seq.errors import DataError, RunError
+from seq2seq.run import Run
+from seq2seq.stages import Digests, building, content_key, is_done
+
+logger = logging.getLogger(__name__)
+
+_GIVEN, _MADE = "given.txt", "made.txt"
+_LINES_PER_RECORD = 100
+"""Lines between two records of progress."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Text to be translated.
+
+    Attributes:
+        key: of the recipe.
+        name: how the pairs come about, in a word for the log and the folder.
+        runs: that translate together.
+        decoding: search settings.
+        text_key: names the content of the text.
+        read: reads the text line by line.
+        tag: word before each translation.
+    """
+
+    key: str
+    name: str
+    runs: Sequence[Run]
+    decoding: recipes.Decoding
+    text_key: str
+    read: Callable[[], Iterator[str]]
+    tag: str | None = None
+
+
+def synthesise(
+    recipe: recipes.Recipe, run: Run, digests: Digests
+) -> dict[str, tuple[recipes.Corpus]]:
+    """Bring the synthetic pairs of a recipe into its run directory, as far as they aren't there.
+
+    Args:
+        recipe: the recipe.
+        run: its run, claimed.
+        digests: of files.
+
+    Returns:
+        Where the pairs are, by how they came about: nothing if the recipe asks for nothing.
+
+    Raises:
+        RunError: a run that is to translate isn't trained or of the opposite direction, or what
+            goes into a stage has changed since the recipe's own run was trained.
+        DataError: the text cannot be read.
+    """
+    data, found = recipe.data, {}
+    if data.distillation.runs is not None:
+        stage = _distillation(data, data.distillation.runs, digests)
+        folder = _carry_out(stage, recipe.device, run, digests)
+        found[stage.name] = (_corpus(folder / _GIVEN, folder / _MADE),)
+    if data.back_translation.runs is not None:
+        stage = _back_translation(data, data.back_translation.runs, digests)
+        folder = _carry_out(stage, recipe.device, run, digests)
+        found[stage.name] = (_corpus(folder / _MADE, folder / _GIVEN),)
+    return found
+
+
+def _corpus(src: Path, tgt: Path) -> recipes.Corpus:
+    return recipes.Corpus(src=str(src), tgt=str(tgt))
+
+
+def _distillation(data: recipes.Data, names: Sequence[str], digests: Digests) -> Stage:
+    key, runs = "data.distillation", [Run(Path(name)) for name in names]
+    return Stage(
+        key,
+        "distilled",
+        runs,
+        _decoding(key, runs, data.distillation.beam_size, data.src, data.tgt),
+        digests.of_corpora(data.train, data, "train"),
+        lambda: (src for src, _ in read_pairs(data.train, data, "train")),
+    )
+
+
+def _back_translation(data: recipes.Data, names: Sequence[str], digests: Digests) -> Stage:
+    key, runs = "data.back_translation", [Run(Path(name)) for name in names]
+    section = data.back_translation
+    files = [Path(name) for name in section.text or ()]
+    return Stage(
+        key,
+        "back-translated",
+        runs,
+        _decoding(key, runs, section.beam_size, data.tgt, data.src),
+        content_key([digests.of_file(file) for file in files]),
+        lambda: (line for file in files for line in read_lines(file)),
+        section.tag,
+    )
+
+
+def _decoding(
+    key: str, runs: Sequence[Run], beam_size: int, src: str, tgt: str
+) -> recipes.Decoding:
+    """Search settings of the first run; all of the runs must translate from src into tgt.
+
+    Others may call the languages by other names, so what is refused is the opposite direction.
+    """
+    saved = [run.load_recipe() for run in runs]
+    for run, theirs in zip(runs, saved, strict=True):
+        if (theirs.data.src, theirs.data.tgt) == (tgt, src):
+            raise RunError(
+                f"{key}.runs: {run.path} translates from {tgt} into {src}; name a run that does "
+                f"from {src} into {tgt}"
+            )
+    return saved[0].decoding.model_copy(update={"beam_size": beam_size, "n_best": 1})
+
+
+def _carry_out(stage: Stage, device: str, run: Run, digests: Digests) -> Path:
+    """Translate what isn't translated yet; the folder with the two sides."""
+    folder = run.path / "data" / stage.name
+    files = [
+        [one.existing_checkpoint("best"), *sorted(one.tokenizer.iterdir())] for one in stage.runs
+    ]
+    models = [[digests.of_file(file) for file in own if file.is_file()] for own in files]
+    settings = stage.decoding.model_dump(mode="json", exclude={"batch_size"})
+    key = content_key(models, settings, stage.text_key, stage.tag)
+    if is_done(run, folder, key, stage.key):
+        return folder
+    with building(folder, key, goes_on=True) as partial:
+        count = _translate(stage, device, partial / _MADE)
+        _copy(stage, partial / _GIVEN, count)
+    names = " and ".join(str(one.path) for one in stage.runs)
+    logger.info("%s %s lines by %s", stage.name, f"{count:,}", names)
+    return folder
+
+
+def _translate(stage: Stage, device: str, made: Path) -> int:
+    """Write the translations that follow those that are there; how many there are in the end."""
+    # A stage that is done does without torch.
+    from seq2seq.translate import Translator
+
+    count = _drop_unfinished(made)
+    if count:
+        logger.info("going on after %s %s lines", f"{count:,}", stage.name)
+    first, *others = (one.path for one in stage.runs)
+    translator = Translator.load(first, ensemble=others, decoding=stage.decoding, device=device)
+    tag = f"{stage.tag} " if stage.tag else ""
+    with made.open("a", encoding="utf-8", newline="\n") as file:
+        for translation in translator.translate(islice(stage.read(), count, None)):
+            # A model of bytes can spell a line break.
+            text = translation.text.replace("\n", " ")
+            file.write(f"{tag}{text}\n" if text else "\n")
+            count += 1
+            if count % _LINES_PER_RECORD == 0:
+                file.flush()
+                logger.info("%s: %s lines", stage.name, f"{count:,}", extra={"progress": True})
+    return count
+
+
+def _drop_unfinished(path: Path) -> int:
+    """Cut what follows the last line break of a file, if it exists; the lines before that."""
+    count = size = 0
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    count, size = count + 1, size + len(line)
+        os.truncate(path, size)
+    return count
+
+
+def _copy(stage: Stage, given: Path, num_translations: int) -> None:
+    """Write the text itself, line by line parallel to its translations."""
+    count = 0
+    with given.open("w", encoding="utf-8", newline="\n") as file:
+        for line in stage.read():
+            file.write(f"{line}\n")
+            count += 1
+    if not count:
+        raise DataError(f"{stage.key}: its text has no lines; give some, or set runs: null")
+    if count != num_translations:
+        raise DataError(
+            f"{given.parent}: has {num_translations:,} translations of {count:,} lines, so the "
+            "text changed meanwhile; remove this folder to start again"
+        )
