@@ -138,18 +138,31 @@ def _carry_out(stage: Stage, device: str, run: Run, digests: Digests) -> Path:
     if is_done(run, folder, key, stage.key):
         return folder
     with building(folder, key, goes_on=True) as partial:
-        count = _translate(stage, device, partial / _MADE)
-        _copy(stage, partial / _GIVEN, count)
+        total = _copy(stage, partial / _GIVEN)
+        _translate(stage, device, partial, total)
     names = " and ".join(str(one.path) for one in stage.runs)
-    logger.info("%s %s lines by %s", stage.name, f"{count:,}", names)
+    logger.info("%s %s lines by %s", stage.name, f"{total:,}", names)
     return folder
 
 
-def _translate(stage: Stage, device: str, made: Path) -> int:
-    """Write the translations that follow those that are there; how many there are in the end."""
+def _copy(stage: Stage, given: Path) -> int:
+    """Write the text itself; the number of its lines."""
+    count = 0
+    with given.open("w", encoding="utf-8", newline="\n") as file:
+        for line in stage.read():
+            file.write(f"{line}\n")
+            count += 1
+    if not count:
+        raise DataError(f"{stage.key}: its text has no lines; give some, or set runs: null")
+    return count
+
+
+def _translate(stage: Stage, device: str, folder: Path, total: int) -> None:
+    """Write the translations that follow those that are there, a line for each of the text."""
     # A stage that is done does without torch.
     from seq2seq.translate import Translator
 
+    given, made = folder / _GIVEN, folder / _MADE
     count = _drop_unfinished(made)
     if count:
         logger.info("going on after %s %s lines", f"{count:,}", stage.name)
@@ -157,15 +170,16 @@ def _translate(stage: Stage, device: str, made: Path) -> int:
     translator = Translator.load(first, ensemble=others, decoding=stage.decoding, device=device)
     tag = f"{stage.tag} " if stage.tag else ""
     with made.open("a", encoding="utf-8", newline="\n") as file:
-        for translation in translator.translate(islice(stage.read(), count, None)):
+        for translation in translator.translate(islice(read_lines(given), count, None)):
             # A model of bytes can spell a line break.
             text = translation.text.replace("\n", " ")
             file.write(f"{tag}{text}\n" if text else "\n")
             count += 1
             if count % _LINES_PER_RECORD == 0:
                 file.flush()
-                logger.info("%s: %s lines", stage.name, f"{count:,}", extra={"progress": True})
-    return count
+                done = f"{count:,} of {total:,}"
+                logger.info("%s: %s lines", stage.name, done, extra={"progress": True})
+    assert count == total, (count, total)
 
 
 def _drop_unfinished(path: Path) -> int:
@@ -178,19 +192,3 @@ def _drop_unfinished(path: Path) -> int:
                     count, size = count + 1, size + len(line)
         os.truncate(path, size)
     return count
-
-
-def _copy(stage: Stage, given: Path, num_translations: int) -> None:
-    """Write the text itself, line by line parallel to its translations."""
-    count = 0
-    with given.open("w", encoding="utf-8", newline="\n") as file:
-        for line in stage.read():
-            file.write(f"{line}\n")
-            count += 1
-    if not count:
-        raise DataError(f"{stage.key}: its text has no lines; give some, or set runs: null")
-    if count != num_translations:
-        raise DataError(
-            f"{given.parent}: has {num_translations:,} translations of {count:,} lines, so the "
-            "text changed meanwhile; remove this folder to start again"
-        )

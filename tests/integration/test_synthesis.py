@@ -203,14 +203,16 @@ def test_what_was_broken_off_of_other_content_is_dropped(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = distilling(tmp_path, teacher)
+    prepare(toy_recipe(tmp_path))
 
     def break_off(*_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("seq2seq.synthesis._copy", break_off)
+        patch.setattr(Path, "rename", break_off)
         with pytest.raises(KeyboardInterrupt):
             prepare(recipe)
+    assert (tmp_path / "run/data/.distilled.partial/made.txt").exists()
     change_weights(teacher, tmp_path)
     prepare(recipe)
     sources = list(read_lines(tmp_path / "train.in"))
