@@ -48,10 +48,12 @@ def tune_memory() -> None:
 
     glibc returns each block above 128 KiB to the kernel when it is freed and page-faults it in
     again for the next one, which costs a step 10 to 30 percent: have it keep what it has. Blocks
-    above 32 MiB, the most it accepts here, still go back. oneDNN keeps 1,024 kernels with their
-    work space, gigabytes for sentences of all lengths: a few are as fast.
+    above 32 MiB, the most it accepts here, still go back. oneDNN and torch's layer above it keep
+    1,024 kernels each with their work space, gigabytes for sentences of all lengths: a few are as
+    fast.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_NUM_KERNELS))
+    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(cache, str(_NUM_KERNELS))
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)

@@ -1,5 +1,7 @@
 import ctypes
 import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -69,3 +71,29 @@ def test_other_allocators_are_left_alone(monkeypatch):
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("no glibc here"))
     tune_memory()
+
+
+GROWTH = """
+import ctypes, torch
+from seq2seq.device import tune_memory
+tune_memory()
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in "abcdefghij"]
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Info
+layers = torch.nn.Linear(64, 64), torch.nn.LSTM(64, 128, batch_first=True)
+used = []
+for length in range(1, 81):
+    with torch.autocast("cpu", torch.bfloat16):
+        layers[1](layers[0](torch.ones(16, length, 64)))[0].float().sum().backward()
+    used.append(libc.mallinfo2().h)
+print(max(used[40:]) - used[39])
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="a matter of glibc")
+def test_memory_does_not_grow_with_every_new_length():
+    done = subprocess.run(
+        [sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 4 * 2**20
