@@ -125,6 +125,13 @@ def test_records_say_where_training_is(build: Build) -> None:
     assert [r["epoch"] for r in records(trainer, "validation")] == [1, 2]
 
 
+def test_records_count_padding(build: Build) -> None:
+    trainer = build("training.log_every=13", "training.max_epochs=1")
+    trainer.fit(never)
+    (record,) = records(trainer, "train")
+    assert 0 < record["padding"] == pytest.approx(trainer.sampler.padding_share(0))
+
+
 def test_an_average_is_what_is_validated_and_saved(build: Build) -> None:
     seen = []
     trainer = build(
