@@ -74,6 +74,11 @@ class Training(Section):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Probability mass that the target spreads over the whole vocabulary (Szegedy et al. 2016)."""
 
+    r_drop: float = Field(default=0.0, ge=0)
+    """R-Drop (Liang et al. 2021): each batch passes twice under different dropout, and this much
+    (the paper's alpha, 5 for translation) of the divergence between the two predictions joins
+    the loss. Gains on small and medium data, at twice the time an update. 0 is off."""
+
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Validate, save and translate with an exponential moving average of the weights that decays
     so much an update (0.999 averages the last thousand or so). 0 is off."""

@@ -1,7 +1,9 @@
 """What training minimises."""
 
+from dataclasses import replace
 from typing import Protocol
 
+import numpy as np
 from torch import Tensor
 
 from seq2seq import recipe
@@ -35,19 +37,41 @@ class CrossEntropy:
 
     def __call__(self, model: Seq2Seq, batch: Batch, progress: Progress) -> Loss:
         """See `Objective`."""
-        with autocast(batch.src.device, self.section.precision):
-            features = model(batch.src, batch.src_lengths, batch.tgt_in)
-        return features_loss(model, features, batch, self.section.label_smoothing)
+        section = self.section
+        read = twice(batch) if section.r_drop else batch
+        with autocast(batch.src.device, section.precision):
+            features = model(read.src, read.src_lengths, read.tgt_in)
+        return features_loss(model, features, batch, section.label_smoothing, section.r_drop)
 
 
 def features_loss(
-    model: Seq2Seq, features: Tensor, batch: Batch, label_smoothing: float = 0.0
+    model: Seq2Seq,
+    features: Tensor,
+    batch: Batch,
+    label_smoothing: float = 0.0,
+    r_drop: float = 0.0,
 ) -> Loss:
-    """Loss of features (B, T, R) for what follows at the real positions of a batch."""
-    real = (batch.tgt_out != PAD).flatten().nonzero().squeeze(1)
+    """Loss of features (B, T, R), or (2B, T, R) of two passes, at the real positions of a batch."""
+    targets = batch.tgt_out.flatten()
+    real = (targets != PAD).nonzero().squeeze(1)
+    passes = features.reshape(-1, len(targets), features.shape[-1])
     return output_loss(
         model.output,
-        features.flatten(0, 1).index_select(0, real),
-        batch.tgt_out.flatten().index_select(0, real),
+        passes.index_select(1, real),
+        targets.index_select(0, real),
         label_smoothing,
+        r_drop,
+    )
+
+
+def twice(batch: Batch) -> Batch:
+    """The pairs of a batch, and all of them again below."""
+    return replace(
+        batch,
+        src=batch.src.repeat(2, 1),
+        src_lengths=batch.src_lengths.repeat(2),
+        tgt_in=batch.tgt_in.repeat(2, 1),
+        tgt_out=batch.tgt_out.repeat(2, 1),
+        index=np.tile(batch.index, 2),
+        num_tokens=2 * batch.num_tokens,
     )

@@ -32,6 +32,10 @@ RICH = [
     "tokenizer.sampling=0.2",
     "training.max_epochs=3",
 ]
+OTHERWISE = [
+    "training.r_drop=1",
+    "training.validate_every=5",
+]
 SLOW = """
 import sys, time
 from seq2seq.cli import main
@@ -75,7 +79,7 @@ def same_in(folder: Path, recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"output_dir": str(folder)})
 
 
-@pytest.fixture(params=[PLAIN, RICH], ids=["plain", "rich"])
+@pytest.fixture(params=[PLAIN, RICH, OTHERWISE], ids=["plain", "rich", "otherwise"])
 def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
     return toy_recipe(tmp_path, *request.param)
 

@@ -46,9 +46,10 @@ def never() -> bool:
     return False
 
 
-def test_accumulated_parts_are_one_batch(build: Build) -> None:
+@pytest.mark.parametrize("objective", [[], ["training.r_drop=1"]])
+def test_accumulated_parts_are_one_batch(build: Build, objective: list[str]) -> None:
     # Plain gradient steps show the gradient itself, which Adam would rescale.
-    settings = ["training.optimizer=sgd", "model.dropout=0", "training.schedule=null"]
+    settings = ["training.optimizer=sgd", "model.dropout=0", "training.schedule=null", *objective]
     parts = [np.arange(0, 3), np.arange(3, 16), np.arange(16, 20)]
     whole, split = build(*settings), build(*settings)
     start = weights(whole)
