@@ -31,17 +31,30 @@ class Training(Section):
     """Batches per update. Gradients are summed and divided by all their tokens, so the update is
     that of one large batch."""
 
-    optimizer: Literal["adam", "adamw", "sgd", "adadelta"] = "adam"
-    """Update rule."""
+    optimizer: Literal["adam", "adamw", "radam", "nadam", "adamax", "sgd", "adadelta"] = "adam"
+    """Update rule: `adam` (Kingma & Ba 2015), with decoupled weight decay `adamw` (Loshchilov &
+    Hutter 2019), `radam` that needs no warm-up (Liu et al. 2020) and `nadam` with Nesterov's
+    momentum (Dozat 2016); `adamax` scales by the largest gradients (Kingma & Ba 2015, section
+    7.1), `adadelta` (Zeiler 2012) sets steps itself and wants a learning rate near 1."""
 
     learning_rate: float = Field(default=1e-3, gt=0)
     """Highest learning rate; the schedule scales it."""
 
     weight_decay: float = Field(default=0.0, ge=0)
-    """Weight decay: decoupled for `adamw`, an L2 penalty otherwise."""
+    """Weight decay of matrices, embeddings among them; biases and gains don't decay. Decoupled for
+    `adamw`, `radam` and `nadam` (0.01 is usual), an L2 penalty otherwise (1e-5)."""
+
+    l1: float = Field(default=0.0, ge=0)
+    """L1 penalty on matrices, for weights that are exactly zero: after each update all their
+    entries move towards zero by this times the learning rate, but not beyond (the proximal step,
+    decoupled from the update rule as `adamw`'s decay is). Try 1e-4 with `adam`; 0 is off."""
 
     betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the moment estimates of `adam` and `adamw`."""
+    """Decay of the moment estimates of the Adam family."""
+
+    eps: float | None = Field(default=None, gt=0)
+    """What the Adam family and `adadelta` add to the root that they divide by; larger values tame
+    the steps of rarely used weights. Default: 1e-8, for `adadelta` 1e-6."""
 
     momentum: float = Field(default=0.0, ge=0, lt=1)
     """Momentum of `sgd`."""

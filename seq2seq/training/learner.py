@@ -7,7 +7,7 @@ from seq2seq import checkpoint as checkpoints
 from seq2seq import recipe
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.model.seq2seq import Seq2Seq
-from seq2seq.training.optim import build_average, build_optimizer, clip_gradients
+from seq2seq.training.optim import build_average, build_optimizer, clip_gradients, shrink
 
 
 class Learner:
@@ -40,6 +40,8 @@ class Learner:
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate
         self.optimizer.step()
+        if self.section.l1:
+            shrink(self.model.parameters(), learning_rate * self.section.l1)
         if self.average is not None:
             self.average.update_parameters(self.model)
 

@@ -34,6 +34,9 @@ RICH = [
 ]
 OTHERWISE = [
     "training.r_drop=1",
+    "training.optimizer=nadam",
+    "training.weight_decay=0.01",
+    "training.l1=0.01",
     "training.validate_every=5",
 ]
 SLOW = """

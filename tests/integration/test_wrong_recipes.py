@@ -101,7 +101,10 @@ WRONG = {
     ),
     "illegal choice": Wrong(
         "training:\n  optimizer: adamx\n",
-        ["x.yaml:3: training.optimizer: must be one of adam, adamw, sgd, adadelta, not 'adamx'"],
+        [
+            "x.yaml:3: training.optimizer: must be one of adam, adamw, radam, nadam, adamax, sgd, "
+            "adadelta, not 'adamx'"
+        ],
     ),
     "illegal choice, null being legal": Wrong(
         "model: {bridge: none}\n",
@@ -197,6 +200,10 @@ WRONG = {
             "x.yaml:4: training.clip_grad_value: clip_grad_norm is given too; "
             "set one of them to null"
         ],
+    ),
+    "nothing to divide by": Wrong(
+        "training:\n  optimizer: sgd\n  eps: 1e-8\n",
+        ["x.yaml:4: training.eps: sgd divides by nothing; set null, or another optimizer"],
     ),
     "more best than beam": Wrong(
         "decoding: {beam_size: 3}\n",
