@@ -182,6 +182,9 @@ def _in_training(training: Training) -> Iterator[Conflict]:
     if training.momentum > 0 and training.optimizer != "sgd":
         text = f"{training.optimizer} has no momentum; set 0, or optimizer: sgd"
         yield Conflict(text, "training.momentum", "training.optimizer")
+    if training.reload_best and training.schedule != "plateau":
+        text = "goes with the falls of schedule: plateau; set that, or false"
+        yield Conflict(text, "training.reload_best", "training.schedule")
     if training.eps is not None and training.optimizer == "sgd":
         text = "sgd divides by nothing; set null, or another optimizer"
         yield Conflict(text, "training.eps", "training.optimizer")

@@ -74,6 +74,11 @@ class Training(Section):
     decay_patience: int = Field(default=2, ge=0)
     """Validations without improvement that `plateau` waits for."""
 
+    reload_best: bool = False
+    """When `plateau` lowers the learning rate, go on from the best weights so far and with fresh
+    moments of the update rule ("annealing with restarts", Denkowski & Neubig 2017: `adam`,
+    `decay: 0.5`)."""
+
     min_learning_rate: float = Field(default=0.0, ge=0)
     """Schedules never go below this."""
 

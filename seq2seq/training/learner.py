@@ -45,6 +45,13 @@ class Learner:
         if self.average is not None:
             self.average.update_parameters(self.model)
 
+    def restart(self, best: Checkpoint) -> None:
+        """Go on from the weights of a `best` checkpoint, everything else being new."""
+        checkpoints.load_weights(self.model, best.part("model"))
+        self.optimizer = build_optimizer(self.section, self.model.parameters())
+        if self.average is not None:
+            self.average = build_average(self.model, self.section.ema_decay)
+
     def tensors(self) -> dict[str, Tensor]:
         """Everything that `restore` needs, the state of the random numbers included."""
         tensors = checkpoints.weights_of(self.model)

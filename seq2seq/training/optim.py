@@ -91,12 +91,14 @@ class Plateau:
     factor: float = 1.0
     bad_validations: int = 0
 
-    def validated(self, section: recipe.Training, improved: bool) -> None:
-        """Take note of a validation."""
+    def validated(self, section: recipe.Training, improved: bool) -> bool:
+        """Take note of a validation; whether the learning rate falls."""
         self.bad_validations = 0 if improved else self.bad_validations + 1
-        if self.bad_validations > section.decay_patience:
+        falls = self.bad_validations > section.decay_patience
+        if falls:
             self.factor *= section.decay
             self.bad_validations = 0
+        return falls
 
 
 def learning_rate(

@@ -208,7 +208,7 @@ class Trainer:
         is_best = progress.best is None or (value, -loss) > (progress.best, -progress.best_loss)
         progress.validated = progress.update
         progress.bad_validations = 0 if is_best else progress.bad_validations + 1
-        progress.plateau.validated(self.section, is_best)
+        falls = progress.plateau.validated(self.section, is_best)
         progress.seconds += time.monotonic() - started
         record = {
             "kind": "validation",
@@ -224,6 +224,8 @@ class Trainer:
             checkpoints.save(self.run.checkpoint("best"), Checkpoint(weights, record))
         self.log.write(record)
         logger.info(validation_line(record, is_best))
+        if falls and self.section.reload_best:
+            self.learner.restart(checkpoints.load(self.run.checkpoint("best")))
 
     @property
     def inference_model(self) -> Seq2Seq:

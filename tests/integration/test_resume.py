@@ -37,7 +37,12 @@ OTHERWISE = [
     "training.optimizer=nadam",
     "training.weight_decay=0.01",
     "training.l1=0.01",
-    "training.validate_every=5",
+    "training.schedule=plateau",
+    "training.decay_patience=0",
+    "training.reload_best=true",
+    "training.learning_rate=0.1",
+    "training.ema_decay=0.5",
+    "training.validate_every=3",
 ]
 SLOW = """
 import sys, time

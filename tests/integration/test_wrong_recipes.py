@@ -201,6 +201,13 @@ WRONG = {
             "set one of them to null"
         ],
     ),
+    "reloading without a plateau": Wrong(
+        "training:\n  reload_best: true\n",
+        [
+            "x.yaml:3: training.reload_best: goes with the falls of schedule: plateau; "
+            "set that, or false"
+        ],
+    ),
     "nothing to divide by": Wrong(
         "training:\n  optimizer: sgd\n  eps: 1e-8\n",
         ["x.yaml:4: training.eps: sgd divides by nothing; set null, or another optimizer"],

@@ -143,6 +143,32 @@ def test_an_average_is_what_is_validated_and_saved(build: Build) -> None:
     assert not torch.equal(trainer.inference_model.output.weight, trainer.model.output.weight)
 
 
+@pytest.mark.parametrize("average", [[], ["training.ema_decay=0.9"]])
+def test_training_goes_on_from_the_best_when_the_rate_falls(
+    build: Build, average: list[str]
+) -> None:
+    scores = iter([1.0, 3.0, 2.0, 2.5, 4.0])
+    seen = []
+
+    def bleu(model: Seq2Seq) -> float:
+        seen.append([p.detach().clone() for p in model.parameters()])
+        return next(scores)
+
+    settings = ["training.schedule=plateau", "training.decay_patience=1", *average]
+    trainer = build(*settings, "training.reload_best=true", "training.validate_every=2", bleu=bleu)
+    trainer.fit(lambda: trainer.progress.update == 6)
+    assert not any(map(torch.equal, weights(trainer), seen[1]))
+    assert trainer.learner.optimizer.state
+    trainer.fit(lambda: trainer.progress.update == 8)
+    assert all(map(torch.equal, weights(trainer), seen[1]))
+    assert not trainer.learner.optimizer.state
+    inference = trainer.inference_model.parameters()
+    assert all(map(torch.equal, (p.detach() for p in inference), seen[1]))
+    trainer.fit(lambda: trainer.progress.update == 10)
+    assert trainer.learner.optimizer.param_groups[0]["lr"] == 1e-2 / 2
+    assert trainer.progress.best_update == 10
+
+
 def test_a_damaged_last_checkpoint_costs_the_updates_since_the_one_before(build: Build) -> None:
     settings = ["training.max_updates=6", "training.save_every=2"]
     build(*settings).fit(never)
