@@ -185,6 +185,9 @@ def _in_training(training: Training) -> Iterator[Conflict]:
     if training.reload_best and training.schedule != "plateau":
         text = "goes with the falls of schedule: plateau; set that, or false"
         yield Conflict(text, "training.reload_best", "training.schedule")
+    if training.teacher_forcing_decay is not None and training.teacher_forcing == 1:
+        text = "there is nothing to decay to; set teacher_forcing below 1, or null"
+        yield Conflict(text, "training.teacher_forcing_decay", "training.teacher_forcing")
     if training.eps is not None and training.optimizer == "sgd":
         text = "sgd divides by nothing; set null, or another optimizer"
         yield Conflict(text, "training.eps", "training.optimizer")

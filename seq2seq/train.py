@@ -72,7 +72,7 @@ def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.de
         model,
         prepared.train,
         prepared.dev,
-        CrossEntropy(recipe.training),
+        CrossEntropy(recipe.training, recipe.seed),
         _dev_scorer(recipe, prepared, device),
         run,
         recipe.seed,

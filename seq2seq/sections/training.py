@@ -97,6 +97,20 @@ class Training(Section):
     (the paper's alpha, 5 for translation) of the divergence between the two predictions joins
     the loss. Gains on small and medium data, at twice the time an update. 0 is off."""
 
+    teacher_forcing: float = Field(default=1.0, ge=0, le=1)
+    """Probability that the decoder reads the reference's token instead of the model's own
+    prediction, in the end ("scheduled sampling", Bengio et al. 2015). Predictions come from one
+    pass over the reference (Mihaylova & Martins 2019; Duckworth et al. 2019): no loop over time,
+    half as much time again an update. 1 is off."""
+
+    teacher_forcing_decay: Literal["linear", "exponential", "inverse_sigmoid"] | None = None
+    """How that probability falls from 1, when u is the update over `teacher_forcing_updates`: by
+    1 - u, exp(-5 u) or 1 / (1 + exp(12 u - 6)), Bengio et al. (2015), section 2.4. `null`: it is
+    what `teacher_forcing` says from the first update on, for models that are trained already."""
+
+    teacher_forcing_updates: int = Field(default=10000, ge=1)
+    """Updates in which `teacher_forcing_decay` comes to its end."""
+
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Validate, save and translate with an exponential moving average of the weights that decays
     so much an update (0.999 averages the last thousand or so). 0 is off."""

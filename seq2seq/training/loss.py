@@ -67,6 +67,14 @@ def output_loss(
     return Loss(objective, cross_entropy)
 
 
+@torch.no_grad()
+def best_tokens(output: nn.Linear, features: Tensor) -> Tensor:
+    """The most likely token, (N,), by features (N, R), a chunk of them at a time."""
+    weight, bias = output.weight.to(features.dtype), output.bias.to(features.dtype)
+    chunks = torch.split(features, _chunk_rows(weight.shape[0]))
+    return torch.cat([F.linear(chunk, weight, bias).argmax(dim=1) for chunk in chunks])
+
+
 class _ChunkedLoss(torch.autograd.Function):
     """Takes the gradients of each chunk while its logits are there, so they never exist at once."""
 

@@ -9,10 +9,12 @@ from torch import Tensor
 from seq2seq import recipe
 from seq2seq.data.batch import Batch
 from seq2seq.device import autocast
+from seq2seq.model.decoder import DecoderState
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import PAD
 from seq2seq.training.loss import Loss, output_loss
 from seq2seq.training.progress import Progress
+from seq2seq.training.teacher_forcing import draw, forcing_ratio, mix_predictions
 
 
 class Objective(Protocol):
@@ -26,10 +28,16 @@ class Objective(Protocol):
 
 
 class CrossEntropy:
-    """Negative log-likelihood of the references, each token after the reference up to it."""
+    """Negative log-likelihood of the references, each token after the reference up to it.
 
-    def __init__(self, section: recipe.Training) -> None:
+    Args:
+        section: settings; they can have some of the tokens up to it be predictions.
+        seed: of the draws of these.
+    """
+
+    def __init__(self, section: recipe.Training, seed: int) -> None:
         self.section = section
+        self.seed = seed
 
     def size(self, batch: Batch) -> int:
         """Target tokens."""
@@ -40,8 +48,18 @@ class CrossEntropy:
         section = self.section
         read = twice(batch) if section.r_drop else batch
         with autocast(batch.src.device, section.precision):
-            features = model(read.src, read.src_lengths, read.tgt_in)
+            state = model.encode(read.src, read.src_lengths)
+            tokens = self._mix(model, read, state, progress)
+            features, _ = model.decode(tokens, state)
         return features_loss(model, features, batch, section.label_smoothing, section.r_drop)
+
+    def _mix(self, model: Seq2Seq, batch: Batch, state: DecoderState, progress: Progress) -> Tensor:
+        """What the decoder reads, (B, T)."""
+        tokens, ratio = batch.tgt_in, forcing_ratio(self.section, progress.update)
+        if ratio == 1:
+            return tokens
+        draws = draw(self.seed, progress.epoch, batch.index, tokens.shape[1])
+        return mix_predictions(model, tokens, state, draws.to(tokens.device), ratio)
 
 
 def features_loss(

@@ -34,6 +34,9 @@ RICH = [
 ]
 OTHERWISE = [
     "training.r_drop=1",
+    "training.teacher_forcing=0.3",
+    "training.teacher_forcing_decay=linear",
+    "training.teacher_forcing_updates=20",
     "training.optimizer=nadam",
     "training.weight_decay=0.01",
     "training.l1=0.01",
@@ -136,12 +139,19 @@ def test_stopped_after_every_update(recipe: Recipe, tmp_path: Path) -> None:
 
 @pytest.fixture
 def start() -> Iterator[Callable[[Recipe], subprocess.Popen[str]]]:
-    """Starts slow training in a process, which has made some updates when it is given."""
+    """Starts slow training in a process, which has made some updates when it is given.
+
+    These are two at least: signals are noted from the end of the first one on.
+    """
     processes = []
 
     def started(recipe: Recipe) -> subprocess.Popen[str]:
         metrics = Run(Path(recipe.output_dir)).metrics_file
-        before = metrics.stat().st_size if metrics.exists() else 0
+
+        def count() -> int:
+            return len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+
+        before = count()
         process = subprocess.Popen(
             [sys.executable, "-c", SLOW, "train", str(Path(recipe.output_dir).parent / "toy.yaml")],
             stderr=subprocess.PIPE,
@@ -150,7 +160,7 @@ def start() -> Iterator[Callable[[Recipe], subprocess.Popen[str]]]:
         )
         processes.append(process)
         while process.poll() is None:
-            if metrics.exists() and metrics.stat().st_size > before:
+            if count() > before + 1:
                 break
             time.sleep(0.01)
         return process

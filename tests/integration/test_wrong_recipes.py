@@ -208,6 +208,13 @@ WRONG = {
             "set that, or false"
         ],
     ),
+    "decay to where it begins": Wrong(
+        "training:\n  teacher_forcing_decay: linear\n",
+        [
+            "x.yaml:3: training.teacher_forcing_decay: there is nothing to decay to; "
+            "set teacher_forcing below 1, or null"
+        ],
+    ),
     "nothing to divide by": Wrong(
         "training:\n  optimizer: sgd\n  eps: 1e-8\n",
         ["x.yaml:4: training.eps: sgd divides by nothing; set null, or another optimizer"],

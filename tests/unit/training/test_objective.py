@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import get_args
+
 import numpy as np
 import oracles
 import pytest
@@ -9,6 +12,7 @@ from seq2seq.recipe import Training
 from seq2seq.special import BOS, EOS, PAD
 from seq2seq.training.objective import CrossEntropy
 from seq2seq.training.progress import Progress
+from seq2seq.training.teacher_forcing import TEACHER_FORCING_DECAYS, forcing_ratio
 
 
 def section(**keys):
@@ -40,7 +44,7 @@ def same(ours, expected, **tolerances):
 
 def test_it_is_the_sum_over_real_tokens():
     model, batch = build_model(), make_batch()
-    loss = CrossEntropy(section())(model, batch, Progress())
+    loss = CrossEntropy(section(), 1)(model, batch, Progress())
     smoothed = plain = 0.0
     for row in range(3):
         length = int((batch.tgt_out[row] != PAD).sum())
@@ -58,8 +62,8 @@ def test_it_is_the_sum_over_real_tokens():
 
 def test_r_drop_of_two_equal_passes_is_the_plain_loss():
     model, batch = build_model(dropout=0), make_batch()
-    plain, plain_gradients = gradients(CrossEntropy(section()), model, batch)
-    twin, twin_gradients = gradients(CrossEntropy(section(r_drop=5)), model, batch)
+    plain, plain_gradients = gradients(CrossEntropy(section(), 1), model, batch)
+    twin, twin_gradients = gradients(CrossEntropy(section(r_drop=5), 1), model, batch)
     assert twin.objective.item() == pytest.approx(plain.objective.item(), rel=1e-5)
     assert twin.cross_entropy.item() == pytest.approx(plain.cross_entropy.item(), rel=1e-5)
     same(twin_gradients, plain_gradients, atol=1e-5, rtol=1e-4)
@@ -71,8 +75,91 @@ def test_r_drop_adds_the_divergence_of_two_dropouts(locked):
     values = {}
     for weight in (0.0001, 1, 2):
         torch.manual_seed(3)
-        values[weight] = CrossEntropy(section(r_drop=weight))(model, batch, Progress())
+        values[weight] = CrossEntropy(section(r_drop=weight), 1)(model, batch, Progress())
     nats = {loss.cross_entropy.item() for loss in values.values()}
     assert len(nats) == 1
     first, second = (values[w].objective.item() - values[0.0001].objective.item() for w in (1, 2))
     assert 0 < second == pytest.approx(2 * first, rel=1e-2)
+
+
+def test_predictions_are_learnt_from_as_if_they_were_read():
+    model, batch = build_model(), make_batch()
+    predicted = model.output(model(batch.src, batch.src_lengths, batch.tgt_in)).argmax(-1)
+    read = batch.tgt_in.clone()
+    for row, step in (batch.tgt_in > EOS).nonzero().tolist():
+        read[row, step] = predicted[row, step - 1]
+    assert not torch.equal(read, batch.tgt_in)
+    ours, our_gradients = gradients(CrossEntropy(section(teacher_forcing=0), 1), model, batch)
+    by_hand = replace(batch, tgt_in=read)
+    theirs, their_gradients = gradients(CrossEntropy(section(), 1), model, by_hand)
+    assert ours.objective.item() == pytest.approx(theirs.objective.item(), rel=1e-5)
+    same(our_gradients, their_gradients, atol=1e-5, rtol=1e-4)
+
+
+def test_all_weights_learn_from_predictions_in_bfloat16():
+    settings = section(teacher_forcing=0.5, precision="bfloat16")
+    _, found = gradients(CrossEntropy(settings, 1), build_model(), make_batch())
+    assert all(gradient.any() for gradient in found.values())
+
+
+def test_what_is_read_is_a_function_of_seed_epoch_and_example():
+    model, batch = build_model(), make_batch()
+    seen = []
+    decode = model.decode
+
+    def read(seed=1, epoch=0, rows=(0, 1, 2)):
+        rows = list(rows)
+        part = replace(
+            batch,
+            src=batch.src[rows],
+            src_lengths=batch.src_lengths[rows],
+            tgt_in=batch.tgt_in[rows],
+            tgt_out=batch.tgt_out[rows],
+            index=batch.index[rows],
+        )
+        CrossEntropy(section(teacher_forcing=0.5), seed)(model, part, Progress(epoch=epoch))
+        return seen[-1]
+
+    model.decode = lambda tokens, state: seen.append(tokens) or decode(tokens, state)
+    whole = read()
+    assert torch.equal(read(), whole)
+    assert torch.equal(read(rows=(2, 0)), whole[[2, 0]])
+    assert not torch.equal(read(seed=2), whole) and not torch.equal(read(epoch=1), whole)
+    assert torch.equal(whole == PAD, batch.tgt_in == PAD)
+
+
+def test_the_ratio_is_kept():
+    # A model whose predictions are no tokens of the references, so that each can be told.
+    model, batch = build_model(), make_batch((3,) * 200, (9,) * 200)
+    with torch.no_grad():
+        model.output.bias[EOS] = 99
+    tokens, seen, decode = batch.tgt_in, [], model.decode
+    model.decode = lambda tokens, state: seen.append(tokens) or decode(tokens, state)
+    CrossEntropy(section(teacher_forcing=0.3), 1)(model, batch, Progress())
+    kept = (seen[-1] == tokens)[:, 1:]
+    assert kept.float().mean().item() == pytest.approx(0.3, abs=0.05)
+    assert (seen[-1][:, 1:][~kept] == EOS).all()
+
+
+@pytest.mark.parametrize(
+    ("decay", "formula"),
+    [
+        ("linear", lambda u: 1 - u),
+        ("exponential", lambda u: np.exp(-5 * u)),
+        ("inverse_sigmoid", lambda u: 1 / (1 + np.exp(12 * u - 6))),
+        (None, lambda u: 0),
+    ],
+)
+def test_the_ratio_falls_as_the_recipe_says(decay, formula):
+    keys = {"teacher_forcing_decay": decay, "teacher_forcing_updates": 50}
+    settings = section(teacher_forcing=0.4, **keys)
+    for update in (0, 10, 25, 49):
+        expected = 0.4 + 0.6 * formula(update / 50)
+        assert forcing_ratio(settings, update) == pytest.approx(expected)
+    assert forcing_ratio(settings, 50) == forcing_ratio(settings, 500) == 0.4
+    assert {forcing_ratio(section(), update) for update in (0, 1, 10**5)} == {1.0}
+
+
+def test_the_recipe_names_all_decays():
+    literal, _ = get_args(Training.model_fields["teacher_forcing_decay"].annotation)
+    assert tuple(TEACHER_FORCING_DECAYS) == get_args(literal)
