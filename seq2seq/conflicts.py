@@ -29,6 +29,9 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
         keys = "model.tied_embeddings", "tokenizer.joint"
         yield Conflict("three_way needs one vocabulary; set tokenizer.joint: true", *keys)
     yield from _in_training(recipe.training)
+    if recipe.training.truncate is not None and recipe.model.locked_dropout:
+        text = "locked dropout cannot be cut; set null, or model.locked_dropout: false"
+        yield Conflict(text, "training.truncate", "model.locked_dropout")
     yield from _in_decoding(recipe.decoding)
 
 

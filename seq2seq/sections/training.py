@@ -82,6 +82,11 @@ class Training(Section):
     min_learning_rate: float = Field(default=0.0, ge=0)
     """Schedules never go below this."""
 
+    truncate: int | None = Field(default=None, ge=1)
+    """Cut the decoder's gradient in time after each so many target tokens (truncated
+    back-propagation, Williams & Peng 1990), for targets so long that it explodes or vanishes on
+    the way. The loss stays what it is, and the source gets its gradient from all tokens."""
+
     clip_grad_norm: float | None = Field(default=1.0, gt=0)
     """Scale gradients down to this global norm."""
 

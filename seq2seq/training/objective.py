@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from seq2seq import recipe
@@ -50,7 +51,7 @@ class CrossEntropy:
         with autocast(batch.src.device, section.precision):
             state = model.encode(read.src, read.src_lengths)
             tokens = self._mix(model, read, state, progress)
-            features, _ = model.decode(tokens, state)
+            features = decode_in_parts(model, tokens, state, section.truncate)
         return features_loss(model, features, batch, section.label_smoothing, section.r_drop)
 
     def _mix(self, model: Seq2Seq, batch: Batch, state: DecoderState, progress: Progress) -> Tensor:
@@ -60,6 +61,27 @@ class CrossEntropy:
             return tokens
         draws = draw(self.seed, progress.epoch, batch.index, tokens.shape[1])
         return mix_predictions(model, tokens, state, draws.to(tokens.device), ratio)
+
+
+def decode_in_parts(
+    model: Seq2Seq, tokens: Tensor, state: DecoderState, steps: int | None
+) -> Tensor:
+    """Features (B, T, R) of a target, through which no gradient flows back further than a part.
+
+    Args:
+        model: the network.
+        tokens: what the decoder reads, (B, T).
+        state: where it starts.
+        steps: of a part; None for all in one.
+    """
+    if steps is None:
+        return model.decode(tokens, state)[0]
+    parts = []
+    for part in torch.split(tokens, steps, dim=1):
+        features, after = model.decode(part, state)
+        parts.append(features)
+        state = after.detach()
+    return torch.cat(parts, dim=1)
 
 
 def features_loss(

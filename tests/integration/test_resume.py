@@ -34,6 +34,7 @@ RICH = [
 ]
 OTHERWISE = [
     "training.r_drop=1",
+    "training.truncate=2",
     "training.teacher_forcing=0.3",
     "training.teacher_forcing_decay=linear",
     "training.teacher_forcing_updates=20",

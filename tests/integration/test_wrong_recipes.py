@@ -215,6 +215,13 @@ WRONG = {
             "set teacher_forcing below 1, or null"
         ],
     ),
+    "cutting what is locked": Wrong(
+        "model:\n  locked_dropout: true\ntraining:\n  truncate: 50\n",
+        [
+            "x.yaml:5: training.truncate: locked dropout cannot be cut; "
+            "set null, or model.locked_dropout: false"
+        ],
+    ),
     "nothing to divide by": Wrong(
         "training:\n  optimizer: sgd\n  eps: 1e-8\n",
         ["x.yaml:4: training.eps: sgd divides by nothing; set null, or another optimizer"],

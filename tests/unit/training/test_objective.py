@@ -5,7 +5,8 @@ import numpy as np
 import oracles
 import pytest
 import torch
-from tiny import build_model, random_source, random_target
+import torch.nn.functional as F
+from tiny import DECODERS, build_model, random_source, random_target
 
 from seq2seq.data.batch import Batch
 from seq2seq.recipe import Training
@@ -163,3 +164,54 @@ def test_the_ratio_falls_as_the_recipe_says(decay, formula):
 def test_the_recipe_names_all_decays():
     literal, _ = get_args(Training.model_fields["teacher_forcing_decay"].annotation)
     assert tuple(TEACHER_FORCING_DECAYS) == get_args(literal)
+
+
+def without_past(state):
+    """A decoder state of the same numbers, each part of it made again without gradient."""
+    past = {
+        "lower": tuple(torch.tensor(part.tolist()) for part in state.lower),
+        "upper": tuple(torch.tensor(part.tolist()) for part in state.upper),
+        "feed": None if state.feed is None else torch.tensor(state.feed.tolist()),
+    }
+    return replace(state, **past)
+
+
+every_decoder = pytest.mark.parametrize(("attention", "feeding"), DECODERS)
+
+
+@every_decoder
+@pytest.mark.parametrize("rnn_type", ["gru", "lstm"])
+def test_a_cut_gradient_is_that_of_steps_by_hand(attention, feeding, rnn_type):
+    decoder = {"attention": attention, "feeding": feeding, "rnn_type": rnn_type}
+    model, batch = build_model(decoder=decoder), make_batch()
+    ours, our_gradients = gradients(CrossEntropy(section(truncate=2), 1), model, batch)
+    plain, plain_gradients = gradients(CrossEntropy(section(), 1), model, batch)
+    assert ours.objective.item() == pytest.approx(plain.objective.item(), rel=1e-5)
+    name = "decoder.lower.rnn.weight_hh_l0"
+    assert not torch.allclose(our_gradients[name], plain_gradients[name], rtol=1e-3)
+
+    state, losses = model.encode(batch.src, batch.src_lengths), 0.0
+    for step, (token, target) in enumerate(zip(batch.tgt_in.T, batch.tgt_out.T, strict=True)):
+        if step in (2, 4):
+            state = without_past(state)
+        features, state = model.decode(token.unsqueeze(1), state)
+        losses += F.cross_entropy(
+            model.output(features.squeeze(1)),
+            target,
+            ignore_index=PAD,
+            reduction="sum",
+            label_smoothing=0.1,
+        )
+    model.zero_grad()
+    losses.backward()
+    expected = {name: p.grad for name, p in model.named_parameters()}
+    same(our_gradients, expected, atol=1e-4, rtol=1e-3)
+
+
+@every_decoder
+def test_a_cut_beyond_the_end_is_none(attention, feeding):
+    model = build_model(decoder={"attention": attention, "feeding": feeding})
+    batch = make_batch()
+    _, ours = gradients(CrossEntropy(section(truncate=6), 1), model, batch)
+    _, expected = gradients(CrossEntropy(section(), 1), model, batch)
+    same(ours, expected)
