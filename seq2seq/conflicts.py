@@ -31,6 +31,9 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
         yield Conflict("three_way needs one vocabulary; set tokenizer.joint: true", *keys)
     yield from _in_training(recipe.training)
     yield from _in_beginning(recipe)
+    if recipe.training.truncate is not None and recipe.model.locked_dropout:
+        text = "locked dropout cannot be cut; set null, or model.locked_dropout: false"
+        yield Conflict(text, "training.truncate", "model.locked_dropout")
     yield from _in_decoding(recipe.decoding)
 
 
@@ -211,6 +214,15 @@ def _in_training(training: Training) -> Iterator[Conflict]:
     if training.momentum > 0 and training.optimizer != "sgd":
         text = f"{training.optimizer} has no momentum; set 0, or optimizer: sgd"
         yield Conflict(text, "training.momentum", "training.optimizer")
+    if training.reload_best and training.schedule != "plateau":
+        text = "goes with the falls of schedule: plateau; set that, or false"
+        yield Conflict(text, "training.reload_best", "training.schedule")
+    if training.teacher_forcing_decay is not None and training.teacher_forcing == 1:
+        text = "there is nothing to decay to; set teacher_forcing below 1, or null"
+        yield Conflict(text, "training.teacher_forcing_decay", "training.teacher_forcing")
+    if training.eps is not None and training.optimizer == "sgd":
+        text = "sgd divides by nothing; set null, or another optimizer"
+        yield Conflict(text, "training.eps", "training.optimizer")
 
 
 def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:

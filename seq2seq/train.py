@@ -18,6 +18,7 @@ from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import Prepared, prepare, read_dev
 from seq2seq.recipe import Decoding, Evaluation, Recipe, changed_keys
 from seq2seq.run import Run
+from seq2seq.training.objective import CrossEntropy
 from seq2seq.training.trainer import Status, Trainer, count_parameters
 from seq2seq.translate import Translator
 
@@ -110,6 +111,7 @@ def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.de
         model,
         prepared.train,
         prepared.dev,
+        CrossEntropy(recipe.training, recipe.seed),
         _dev_scorer(recipe, prepared, device),
         run,
         recipe.seed,

@@ -89,6 +89,15 @@ def smoothed_loss(logits, targets, smoothing) -> tuple[float, float]:
     return smoothed, plain
 
 
+def divergence(logits_p, logits_q) -> float:
+    """KL(p||q) + KL(q||p) of two rows of logits (V,), term by term."""
+    p, q = (np.exp(row) / np.exp(row).sum() for row in (logits_p, logits_q))
+    total = 0.0
+    for one, other in zip(p, q, strict=True):
+        total += one * math.log(one / other) + other * math.log(other / one)
+    return total
+
+
 def rank(found: Sequence[Found], alpha: float = 0.0) -> list[Found]:
     """Complete ones first, then by score, then by tokens."""
 

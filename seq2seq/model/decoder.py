@@ -4,7 +4,7 @@ There is one path for training, scoring and search: `forward` over any number of
 these are the whole target, in search one, with several hypotheses (rows) per sentence.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,15 @@ class DecoderState:
             self.memory
             if self.memory is None or sentences is None
             else self.memory.select(sentences),
+        )
+
+    def detach(self) -> "DecoderState":
+        """The same state without a gradient to the steps so far; the source keeps its gradient."""
+        return replace(
+            self,
+            lower=tuple(part.detach() for part in self.lower),
+            upper=tuple(part.detach() for part in self.upper),
+            feed=None if self.feed is None else self.feed.detach(),
         )
 
 

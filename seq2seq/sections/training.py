@@ -35,17 +35,30 @@ class Training(Section):
     """Batches per update. Gradients are summed and divided by all their tokens, so the update is
     that of one large batch."""
 
-    optimizer: Literal["adam", "adamw", "sgd", "adadelta"] = "adam"
-    """Update rule."""
+    optimizer: Literal["adam", "adamw", "radam", "nadam", "adamax", "sgd", "adadelta"] = "adam"
+    """Update rule: `adam` (Kingma & Ba 2015), with decoupled weight decay `adamw` (Loshchilov &
+    Hutter 2019), `radam` that needs no warm-up (Liu et al. 2020) and `nadam` with Nesterov's
+    momentum (Dozat 2016); `adamax` scales by the largest gradients (Kingma & Ba 2015, section
+    7.1), `adadelta` (Zeiler 2012) sets steps itself and wants a learning rate near 1."""
 
     learning_rate: float = Field(default=1e-3, gt=0)
     """Highest learning rate; the schedule scales it."""
 
     weight_decay: float = Field(default=0.0, ge=0)
-    """Weight decay: decoupled for `adamw`, an L2 penalty otherwise."""
+    """Weight decay of matrices, embeddings among them; biases and gains don't decay. Decoupled for
+    `adamw`, `radam` and `nadam` (0.01 is usual), an L2 penalty otherwise (1e-5)."""
+
+    l1: float = Field(default=0.0, ge=0)
+    """L1 penalty on matrices, for weights that are exactly zero: after each update all their
+    entries move towards zero by this times the learning rate, but not beyond (the proximal step,
+    decoupled from the update rule as `adamw`'s decay is). Try 1e-4 with `adam`; 0 is off."""
 
     betas: tuple[Beta, Beta] = (0.9, 0.999)
-    """Decay of the moment estimates of `adam` and `adamw`."""
+    """Decay of the moment estimates of the Adam family."""
+
+    eps: float | None = Field(default=None, gt=0)
+    """What the Adam family and `adadelta` add to the root that they divide by; larger values tame
+    the steps of rarely used weights. Default: 1e-8, for `adadelta` 1e-6."""
 
     momentum: float = Field(default=0.0, ge=0, lt=1)
     """Momentum of `sgd`."""
@@ -65,8 +78,18 @@ class Training(Section):
     decay_patience: int = Field(default=2, ge=0)
     """Validations without improvement that `plateau` waits for."""
 
+    reload_best: bool = False
+    """When `plateau` lowers the learning rate, go on from the best weights so far and with fresh
+    moments of the update rule ("annealing with restarts", Denkowski & Neubig 2017: `adam`,
+    `decay: 0.5`)."""
+
     min_learning_rate: float = Field(default=0.0, ge=0)
     """Schedules never go below this."""
+
+    truncate: int | None = Field(default=None, ge=1)
+    """Cut the decoder's gradient in time after each so many target tokens (truncated
+    back-propagation, Williams & Peng 1990), for targets so long that it explodes or vanishes on
+    the way. The loss stays what it is, and the source gets its gradient from all tokens."""
 
     clip_grad_norm: float | None = Field(default=1.0, gt=0)
     """Scale gradients down to this global norm."""
@@ -77,6 +100,25 @@ class Training(Section):
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Probability mass that the target spreads over the whole vocabulary (Szegedy et al. 2016)."""
+
+    r_drop: float = Field(default=0.0, ge=0)
+    """R-Drop (Liang et al. 2021): each batch passes twice under different dropout, and this much
+    (the paper's alpha, 5 for translation) of the divergence between the two predictions joins
+    the loss. Gains on small and medium data, at twice the time an update. 0 is off."""
+
+    teacher_forcing: float = Field(default=1.0, ge=0, le=1)
+    """Probability that the decoder reads the reference's token instead of the model's own
+    prediction, in the end ("scheduled sampling", Bengio et al. 2015). Predictions come from one
+    pass over the reference (Mihaylova & Martins 2019; Duckworth et al. 2019): no loop over time,
+    half as much time again an update. 1 is off."""
+
+    teacher_forcing_decay: Literal["linear", "exponential", "inverse_sigmoid"] | None = None
+    """How that probability falls from 1, when u is the update over `teacher_forcing_updates`: by
+    1 - u, exp(-5 u) or 1 / (1 + exp(12 u - 6)), Bengio et al. (2015), section 2.4. `null`: it is
+    what `teacher_forcing` says from the first update on, for models that are trained already."""
+
+    teacher_forcing_updates: int = Field(default=10000, ge=1)
+    """Updates in which `teacher_forcing_decay` comes to its end."""
 
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Validate, save and translate with an exponential moving average of the weights that decays

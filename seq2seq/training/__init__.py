@@ -1,5 +1,6 @@
 """Training.
 
-`loss` (fused with the output layer), `optim` (update rules and schedules), `log` (records and the
-progress line) and the one loop, `trainer`.
+`objective` (what is minimised, with `loss` fused with the output layer), `optim` (update rules and
+schedules), `learner` (the weights and all that goes with them), `progress` and `log` (where
+training is, and records of it) and the one loop, `trainer`.
 """

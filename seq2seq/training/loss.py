@@ -23,7 +23,7 @@ class Loss:
     """Sums over the target tokens of a batch, both scalars.
 
     Attributes:
-        objective: what training minimises, label smoothing included.
+        objective: what training minimises, label smoothing and all else included.
         cross_entropy: negative log-likelihood in nats; perplexity is the exponential of its mean.
     """
 
@@ -32,25 +32,47 @@ class Loss:
 
 
 def output_loss(
-    output: nn.Linear, features: Tensor, targets: Tensor, label_smoothing: float = 0.0
+    output: nn.Linear,
+    features: Tensor,
+    targets: Tensor,
+    label_smoothing: float = 0.0,
+    r_drop: float = 0.0,
 ) -> Loss:
     """Loss of features (N, R) under the output layer for targets (N,), all of them real tokens.
 
+    Features of two passes, (2, N, R), cost the mean of both.
+
     Args:
         output: layer from features to logits (V); products are made in the type of the features.
-        features: (N, R).
+        features: (N, R), or (2, N, R) from two passes that differ by their dropout.
         targets: (N,) token ids.
         label_smoothing: mass on the uniform distribution (Szegedy et al. 2016, section 7).
+        r_drop: alpha of R-Drop (Liang et al. 2021, equation 4), for two passes: with their
+            distributions p and q, alpha/4 (KL(p‖q) + KL(q‖p)) is added for each token. That is
+            half of the paper's loss, which has the sum of the two cross-entropies where this has
+            their mean: so alpha is the paper's, and losses compare with those of one pass.
     """
     missing = -len(targets) % ROW_MULTIPLE
-    features, targets = (
-        F.pad(features, (0, 0, 0, missing)),
-        F.pad(targets, (0, missing), value=IGNORED),
-    )
+    passes = features if features.dim() == 3 else features.unsqueeze(0)
+    assert not r_drop or len(passes) == 2, len(passes)
     objective, cross_entropy = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-        features, output.weight, output.bias, targets, label_smoothing, torch.is_grad_enabled()
+        F.pad(passes, (0, 0, 0, missing)),
+        output.weight,
+        output.bias,
+        F.pad(targets, (0, missing), value=IGNORED),
+        label_smoothing,
+        r_drop,
+        torch.is_grad_enabled(),
     )
     return Loss(objective, cross_entropy)
+
+
+@torch.no_grad()
+def best_tokens(output: nn.Linear, features: Tensor) -> Tensor:
+    """The most likely token, (N,), by features (N, R), a chunk of them at a time."""
+    weight, bias = output.weight.to(features.dtype), output.bias.to(features.dtype)
+    chunks = torch.split(features, _chunk_rows(weight.shape[0]))
+    return torch.cat([F.linear(chunk, weight, bias).argmax(dim=1) for chunk in chunks])
 
 
 class _ChunkedLoss(torch.autograd.Function):
@@ -64,41 +86,61 @@ class _ChunkedLoss(torch.autograd.Function):
         bias: Tensor,
         targets: Tensor,
         smoothing: float,
+        r_drop: float,
         with_grad: bool,
     ) -> tuple[Tensor, Tensor]:
-        size = ROW_MULTIPLE * max(1, CHUNK_ENTRIES // weight.shape[0] // ROW_MULTIPLE)
+        passes = len(features)
+        size = _chunk_rows(passes * weight.shape[0])
         weight_cast = weight.detach().to(features.dtype).requires_grad_(with_grad)
         bias_cast = bias.detach().to(features.dtype).requires_grad_(with_grad)
         totals = weight.new_zeros(2)
         feature_grads = []
         weight_grad, bias_grad = torch.zeros_like(weight), torch.zeros_like(bias)
         for chunk, target in zip(
-            torch.split(features, size), torch.split(targets, size), strict=True
+            torch.split(features, size, dim=1), torch.split(targets, size), strict=True
         ):
-            chunk = chunk.detach().requires_grad_(with_grad)
+            chunk = chunk.flatten(0, 1).detach().requires_grad_(with_grad)
+            target = target.repeat(passes)
             with torch.set_grad_enabled(with_grad):
                 logits = F.linear(chunk, weight_cast, bias_cast).float()
-                objective = F.cross_entropy(
+                smoothed = F.cross_entropy(
                     logits, target, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
                 )
+                objective = smoothed + r_drop / 2 * _divergence(logits) if r_drop else smoothed
             # Smoothed loss = plain loss + ε (logit of the target - mean logit).
             plain = logits.detach()
             target_logits = plain.gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1)
             gap = (target_logits - plain.mean(dim=1)).masked_select(target != IGNORED).sum()
-            totals += torch.stack((objective.detach(), objective.detach() - smoothing * gap))
+            totals += torch.stack((objective.detach(), smoothed.detach() - smoothing * gap))
             if with_grad:
                 grads = torch.autograd.grad(objective, (chunk, weight_cast, bias_cast))
-                feature_grads.append(grads[0])
+                feature_grads.append(grads[0].view(passes, -1, chunk.shape[1]))
                 weight_grad += grads[1]
                 bias_grad += grads[2]
         if with_grad:
-            ctx.save_for_backward(torch.cat(feature_grads), weight_grad, bias_grad)
-        objective, cross_entropy = totals.unbind()
+            ctx.save_for_backward(torch.cat(feature_grads, dim=1), weight_grad, bias_grad)
+            ctx.passes = passes
+        objective, cross_entropy = (totals / passes).unbind()
         ctx.mark_non_differentiable(cross_entropy)
         return objective, cross_entropy
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         features, weight, bias = ctx.saved_tensors
-        scale = grads[0]
-        return features * scale.to(features.dtype), weight * scale, bias * scale, None, None, None
+        scale = grads[0] / ctx.passes
+        gradients = features * scale.to(features.dtype), weight * scale, bias * scale
+        return (*gradients, None, None, None, None)
+
+
+def _divergence(logits: Tensor) -> Tensor:
+    """KL(p‖q) + KL(q‖p) summed over rows of logits (2n, V), p being the first half of them.
+
+    Rows that only fill up are alike in both halves and add nothing.
+    """
+    p, q = torch.log_softmax(logits, dim=1).chunk(2)
+    return ((p.exp() - q.exp()) * (p - q)).sum()
+
+
+def _chunk_rows(entries: int) -> int:
+    """Rows of so many logits to make at a time."""
+    return ROW_MULTIPLE * max(1, CHUNK_ENTRIES // entries // ROW_MULTIPLE)

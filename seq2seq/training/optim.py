@@ -1,35 +1,79 @@
 """Update rules and learning-rate schedules."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from seq2seq import recipe
 
 
+@dataclass(frozen=True)
+class Rule:
+    """An update rule of torch.
+
+    Attributes:
+        kind: its class.
+        keys: recipe keys that it takes, beside learning rate and weight decay.
+        settings: what the recipe doesn't say; `fused` is one kernel for all weights.
+    """
+
+    kind: type[torch.optim.Optimizer]
+    keys: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+_FUSED, _DECOUPLED = {"fused": True}, {"decoupled_weight_decay": True}
+
+OPTIMIZERS = {
+    "adam": Rule(torch.optim.Adam, ("betas", "eps"), _FUSED),
+    "adamw": Rule(torch.optim.AdamW, ("betas", "eps"), _FUSED),
+    "radam": Rule(torch.optim.RAdam, ("betas", "eps"), _DECOUPLED),
+    "nadam": Rule(torch.optim.NAdam, ("betas", "eps"), _DECOUPLED),
+    "adamax": Rule(torch.optim.Adamax, ("betas", "eps")),
+    "sgd": Rule(torch.optim.SGD, ("momentum",), _FUSED),
+    "adadelta": Rule(torch.optim.Adadelta, ("eps",)),
+}
+
+
 def build_optimizer(
     section: recipe.Training, parameters: Iterable[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """The update rule of the recipe, fused into one kernel where torch has it."""
-    rate, decay = section.learning_rate, section.weight_decay
-    parameters = list(parameters)
-    if section.optimizer == "adam":
-        return torch.optim.Adam(
-            parameters, lr=rate, betas=section.betas, weight_decay=decay, fused=True
-        )
-    if section.optimizer == "adamw":
-        return torch.optim.AdamW(
-            parameters, lr=rate, betas=section.betas, weight_decay=decay, fused=True
-        )
-    if section.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=rate, momentum=section.momentum, weight_decay=decay, fused=True
-        )
-    return torch.optim.Adadelta(parameters, lr=rate, weight_decay=decay)
+    """The update rule of the recipe; only matrices decay."""
+    rule, parameters = OPTIMIZERS[section.optimizer], list(parameters)
+    groups: list[dict[str, Any]] = [{"params": parameters}]
+    if section.weight_decay:
+        decayed = [p for p in parameters if is_matrix(p)]
+        others = [p for p in parameters if not is_matrix(p)]
+        groups = [{"params": decayed, "weight_decay": section.weight_decay}, {"params": others}]
+    given = {key: getattr(section, key) for key in rule.keys}
+    if given.get("eps", 0) is None:
+        del given["eps"]
+    build: Callable[..., torch.optim.Optimizer] = rule.kind
+    return build(
+        groups, lr=section.learning_rate, **{"weight_decay": 0.0} | given | dict(rule.settings)
+    )
+
+
+def is_matrix(parameter: Tensor) -> bool:
+    """Whether to decay a parameter: a bias or a gain has no size to be kept small."""
+    return parameter.dim() > 1
+
+
+@torch.no_grad()
+def shrink(parameters: Iterable[nn.Parameter], amount: float) -> None:
+    """Move each entry of the matrices towards zero by an amount, and no further than zero.
+
+    After a gradient step with this times the learning rate it is the proximal step of an L1
+    penalty (ISTA; Beck & Teboulle 2009, equation 2.6).
+    """
+    for parameter in filter(is_matrix, parameters):
+        parameter.copy_(F.softshrink(parameter, amount))
 
 
 def clip_gradients(section: recipe.Training, parameters: Iterable[nn.Parameter]) -> None:
@@ -47,12 +91,14 @@ class Plateau:
     factor: float = 1.0
     bad_validations: int = 0
 
-    def validated(self, section: recipe.Training, improved: bool) -> None:
-        """Take note of a validation."""
+    def validated(self, section: recipe.Training, improved: bool) -> bool:
+        """Take note of a validation; whether the learning rate falls."""
         self.bad_validations = 0 if improved else self.bad_validations + 1
-        if self.bad_validations > section.decay_patience:
+        falls = self.bad_validations > section.decay_patience
+        if falls:
             self.factor *= section.decay
             self.bad_validations = 0
+        return falls
 
 
 def learning_rate(

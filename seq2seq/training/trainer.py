@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -16,71 +16,25 @@ from torch import nn
 from seq2seq import checkpoint as checkpoints
 from seq2seq import recipe
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.data.batch import Batch, load_batch
+from seq2seq.data.batch import load_batch
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.sampler import Sampler
 from seq2seq.device import autocast
 from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.run import Run
-from seq2seq.special import PAD
 from seq2seq.training import averaging
+from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, validation_line
-from seq2seq.training.loss import Loss, output_loss
-from seq2seq.training.optim import (
-    Plateau,
-    build_average,
-    build_optimizer,
-    clip_gradients,
-    learning_rate,
-)
+from seq2seq.training.objective import Objective, features_loss
+from seq2seq.training.optim import Plateau, learning_rate
+from seq2seq.training.progress import Progress, Tally
 
 logger = logging.getLogger(__name__)
 
 Status = Literal["finished", "interrupted"]
 Group = Sequence[npt.NDArray[np.int64]]
 """Batches of one update."""
-
-
-@dataclass
-class Progress:
-    """Where training is; with the tensors all that a resumed run needs.
-
-    Attributes:
-        epoch: passes over the data that are complete.
-        position: updates made in this pass.
-        update: updates made in all.
-        seconds: spent in training, validations included, over all starts of the run.
-        best: best value of the early-stopping metric so far.
-        best_loss: loss on the development set at that time.
-        best_update: when that was.
-        bad_validations: validations since then.
-        validated: update of the last validation.
-        plateau: memory of the `plateau` schedule.
-        finished: whether training is over.
-    """
-
-    epoch: int = 0
-    position: int = 0
-    update: int = 0
-    seconds: float = 0.0
-    best: float | None = None
-    best_loss: float = math.inf
-    best_update: int = 0
-    bad_validations: int = 0
-    validated: int = 0
-    plateau: Plateau = field(default_factory=Plateau)
-    finished: bool = False
-
-
-@dataclass
-class Tally:
-    """Sums over the updates since the last record of `metrics.jsonl`."""
-
-    objective: float = 0.0
-    cross_entropy: float = 0.0
-    tokens: int = 0
-    seconds: float = 0.0
 
 
 class Trainer:
@@ -91,6 +45,7 @@ class Trainer:
         model: on its device.
         train: training pairs.
         dev: development pairs, for the loss.
+        objective: what to minimise.
         translate_and_score: BLEU of a model on the raw development set.
         run: where checkpoints and records go.
         seed: of batches, dropout and everything else random.
@@ -103,6 +58,7 @@ class Trainer:
         model: Seq2Seq,
         train: EncodedCorpus,
         dev: EncodedCorpus,
+        objective: Objective,
         translate_and_score: Callable[[Seq2Seq], float],
         run: Run,
         seed: int,
@@ -110,15 +66,15 @@ class Trainer:
     ) -> None:
         self.section = section
         self.model = model
-        self.average = build_average(model, section.ema_decay) if section.ema_decay else None
+        self.learner = Learner(section, model)
         self.train = train
         self.dev = dev
+        self.objective = objective
         self.translate_and_score = translate_and_score
         self.run = run
         self.data_key = data_key
-        self.device = next(model.parameters()).device
+        self.device = self.learner.device
         self.sampler = _sampler(train, section.batch_size, section.batch_type, seed)
-        self.optimizer = build_optimizer(section, model.parameters())
         self.log = MetricsLog(run.metrics_file)
         self.progress = Progress()
         self.tally = Tally()
@@ -153,22 +109,17 @@ class Trainer:
         progress = self.progress
         self.model.train()
         batches = [load_batch(self.train, index, progress.epoch) for index in group]
-        tokens = sum(batch.num_tokens for batch in batches)
+        size = sum(self.objective.size(batch) for batch in batches)
         rate = learning_rate(
             self.section, progress.update + 1, progress.epoch, self._done(), progress.plateau
         )
-        for settings in self.optimizer.param_groups:
-            settings["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        sums = torch.zeros(2)
+        self.model.zero_grad()
+        sums = torch.zeros(2, device=self.device)
         for batch in batches:
-            loss = self._loss(self.model, batch, self.section.label_smoothing)
-            (loss.objective / tokens).backward()  # type: ignore[no-untyped-call]
-            sums += torch.stack((loss.objective.detach(), loss.cross_entropy)).cpu()
-        clip_gradients(self.section, self.model.parameters())
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+            loss = self.objective(self.model, batch.to(self.device), progress)
+            (loss.objective / size).backward()  # type: ignore[no-untyped-call]
+            sums += torch.stack((loss.objective.detach(), loss.cross_entropy))
+        self.learner.step(rate)
         progress.update += 1
         objective, cross_entropy = sums.tolist()
         if not math.isfinite(objective):
@@ -178,22 +129,15 @@ class Trainer:
             )
         elapsed = time.monotonic() - started
         progress.seconds += elapsed
-        self.tally.objective += objective
-        self.tally.cross_entropy += cross_entropy
-        self.tally.tokens += tokens
-        self.tally.seconds += elapsed
-
-    def _loss(self, model: Seq2Seq, batch: Batch, label_smoothing: float = 0.0) -> Loss:
-        batch = batch.to(self.device)
-        with autocast(self.device, self.section.precision):
-            features = model(batch.src, batch.src_lengths, batch.tgt_in)
-        real = (batch.tgt_out != PAD).flatten().nonzero().squeeze(1)
-        return output_loss(
-            model.output,
-            features.flatten(0, 1).index_select(0, real),
-            batch.tgt_out.flatten().index_select(0, real),
-            label_smoothing,
-        )
+        tally = self.tally
+        tally.objective += objective
+        tally.size += size
+        tally.cross_entropy += cross_entropy
+        tally.seconds += elapsed
+        for batch in batches:
+            tally.tokens += batch.num_tokens
+            tally.positions += batch.src.numel() + batch.tgt_out.numel()
+            tally.real += int(batch.src_lengths.sum()) + batch.num_tokens
 
     def _done(self) -> float:
         """Share of training that is over, by the limit that will be reached first."""
@@ -241,10 +185,11 @@ class Trainer:
             "epoch": progress.epoch + 1,
             "minutes": round(progress.seconds / 60, 3),
             "done": done,
-            "loss": tally.objective / tally.tokens,
+            "loss": tally.objective / tally.size,
             "perplexity": _perplexity(tally.cross_entropy / tally.tokens),
             "tokens_per_second": tally.tokens / tally.seconds,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "padding": 1 - tally.real / tally.positions,
+            "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
             "eta_seconds": progress.seconds * (1 / done - 1),
         }
         self.log.write(record)
@@ -258,7 +203,7 @@ class Trainer:
         is_best = self._is_best(rank)
         progress.validated = progress.update
         progress.bad_validations = 0 if is_best else progress.bad_validations + 1
-        progress.plateau.validated(self.section, is_best)
+        falls = progress.plateau.validated(self.section, is_best)
         progress.seconds += time.monotonic() - started
         record = self._record_of("validation", values)
         weights = Checkpoint(checkpoints.weights_of(model), record)
@@ -269,6 +214,8 @@ class Trainer:
             self._save_best(weights, rank)
         self.log.write(record)
         logger.info(validation_line(record, is_best))
+        if falls and self.section.reload_best:
+            self.learner.restart(checkpoints.load(self.run.checkpoint("best")))
 
     def average_best(self, limit: int | None = None) -> bool:
         """Average the weights of the best checkpoints; if that is better yet, it becomes `best`.
@@ -322,37 +269,29 @@ class Trainer:
     @property
     def inference_model(self) -> Seq2Seq:
         """The weights to translate with: the average, if one is kept."""
-        model = self.model if self.average is None else self.average.module
-        assert isinstance(model, Seq2Seq)
-        return model
+        return self.learner.inference_model
 
     @torch.inference_mode()
     def _dev_loss(self, model: Seq2Seq) -> float:
         """Cross-entropy of the development set in nats per token."""
         total, tokens = 0.0, 0
         for index in _sampler(self.dev, 64, "sentences", 0).batches(0):
-            batch = load_batch(self.dev, index)
-            total += float(self._loss(model, batch).cross_entropy)
+            batch = load_batch(self.dev, index).to(self.device)
+            with autocast(self.device, self.section.precision):
+                features = model(batch.src, batch.src_lengths, batch.tgt_in)
+            total += float(features_loss(model, features, batch).cross_entropy)
             tokens += batch.num_tokens
         return total / tokens
 
     def save(self) -> None:
         """Save everything that `resume` needs."""
-        tensors = checkpoints.weights_of(self.model)
-        if self.average is not None:
-            tensors |= checkpoints.weights_of(self.inference_model, "average")
-            tensors["averaged"] = self.average.n_averaged
-        tensors |= checkpoints.optimizer_tensors(self.optimizer)
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         values: dict[str, Any] = {
             "progress": asdict(self.progress),
             "tally": asdict(self.tally),
             "data_key": self.data_key,
         }
         path = self.run.checkpoint("last")
-        checkpoints.save(path, Checkpoint(tensors, values), keep_previous=True)
+        checkpoints.save(path, Checkpoint(self.learner.tensors(), values), keep_previous=True)
 
     def resume(self) -> bool:
         """Go back to the last checkpoint, if there is one; whether there was.
@@ -369,14 +308,7 @@ class Trainer:
                 f"{self.run.path}: the data, the tokenizer or the first weights have changed since "
                 "this run was trained; give another output_dir to train anew"
             )
-        checkpoints.load_weights(self.model, saved.part("model"))
-        if self.average is not None:
-            checkpoints.load_weights(self.average.module, saved.part("average"))
-            self.average.n_averaged.copy_(saved.tensors["averaged"])
-        checkpoints.load_optimizer(self.optimizer, saved.part("optimizer"))
-        torch.set_rng_state(saved.tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in saved.tensors:
-            torch.cuda.set_rng_state(saved.tensors["random.cuda"], self.device)
+        self.learner.restore(saved)
         progress = dict(saved.values["progress"])
         self.progress = Progress(**progress | {"plateau": Plateau(**progress["plateau"])})
         self.tally = Tally(**saved.values["tally"])

@@ -34,6 +34,22 @@ RICH = [
     "tokenizer.sampling=0.2",
     "training.max_epochs=3",
 ]
+OTHERWISE = [
+    "training.r_drop=1",
+    "training.truncate=2",
+    "training.teacher_forcing=0.3",
+    "training.teacher_forcing_decay=linear",
+    "training.teacher_forcing_updates=20",
+    "training.optimizer=nadam",
+    "training.weight_decay=0.01",
+    "training.l1=0.01",
+    "training.schedule=plateau",
+    "training.decay_patience=0",
+    "training.reload_best=true",
+    "training.learning_rate=0.1",
+    "training.ema_decay=0.5",
+    "training.validate_every=3",
+]
 SLOW = """
 import sys, time
 from seq2seq.cli import main
@@ -77,7 +93,7 @@ def same_in(folder: Path, recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"output_dir": str(folder)})
 
 
-@pytest.fixture(params=[PLAIN, RICH], ids=["plain", "rich"])
+@pytest.fixture(params=[PLAIN, RICH, OTHERWISE], ids=["plain", "rich", "otherwise"])
 def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
     return toy_recipe(tmp_path, *request.param)
 
@@ -126,12 +142,19 @@ def test_stopped_after_every_update(recipe: Recipe, tmp_path: Path) -> None:
 
 @pytest.fixture
 def start() -> Iterator[Callable[[Recipe], subprocess.Popen[str]]]:
-    """Starts slow training in a process, which has made some updates when it is given."""
+    """Starts slow training in a process, which has made some updates when it is given.
+
+    These are two at least: signals are noted from the end of the first one on.
+    """
     processes = []
 
     def started(recipe: Recipe) -> subprocess.Popen[str]:
         metrics = Run(Path(recipe.output_dir)).metrics_file
-        before = metrics.stat().st_size if metrics.exists() else 0
+
+        def count() -> int:
+            return len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+
+        before = count()
         process = subprocess.Popen(
             [sys.executable, "-c", SLOW, "train", str(Path(recipe.output_dir).parent / "toy.yaml")],
             stderr=subprocess.PIPE,
@@ -140,7 +163,7 @@ def start() -> Iterator[Callable[[Recipe], subprocess.Popen[str]]]:
         )
         processes.append(process)
         while process.poll() is None:
-            if metrics.exists() and metrics.stat().st_size > before:
+            if count() > before + 1:
                 break
             time.sleep(0.01)
         return process

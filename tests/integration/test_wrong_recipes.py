@@ -101,7 +101,10 @@ WRONG = {
     ),
     "illegal choice": Wrong(
         "training:\n  optimizer: adamx\n",
-        ["x.yaml:3: training.optimizer: must be one of adam, adamw, sgd, adadelta, not 'adamx'"],
+        [
+            "x.yaml:3: training.optimizer: must be one of adam, adamw, radam, nadam, adamax, sgd, "
+            "adadelta, not 'adamx'"
+        ],
     ),
     "illegal choice, null being legal": Wrong(
         "model: {bridge: none}\n",
@@ -247,6 +250,31 @@ WRONG = {
             "x.yaml:3: training.average_best: there is nothing to average; set keep_best: 5, "
             "or another number above 1"
         ],
+    ),
+    "reloading without a plateau": Wrong(
+        "training:\n  reload_best: true\n",
+        [
+            "x.yaml:3: training.reload_best: goes with the falls of schedule: plateau; "
+            "set that, or false"
+        ],
+    ),
+    "decay to where it begins": Wrong(
+        "training:\n  teacher_forcing_decay: linear\n",
+        [
+            "x.yaml:3: training.teacher_forcing_decay: there is nothing to decay to; "
+            "set teacher_forcing below 1, or null"
+        ],
+    ),
+    "cutting what is locked": Wrong(
+        "model:\n  locked_dropout: true\ntraining:\n  truncate: 50\n",
+        [
+            "x.yaml:5: training.truncate: locked dropout cannot be cut; "
+            "set null, or model.locked_dropout: false"
+        ],
+    ),
+    "nothing to divide by": Wrong(
+        "training:\n  optimizer: sgd\n  eps: 1e-8\n",
+        ["x.yaml:4: training.eps: sgd divides by nothing; set null, or another optimizer"],
     ),
     "more best than beam": Wrong(
         "decoding: {beam_size: 3}\n",

@@ -59,6 +59,54 @@ def test_gradients_are_those_of_autograd(chunk, smoothing):
         torch.testing.assert_close(our, their, atol=1e-6, rtol=1e-5)
 
 
+def build_twins():
+    """An output layer, features of two passes and targets."""
+    features = torch.randn(2, TOKENS, SIZE).requires_grad_()
+    return randomise(nn.Linear(SIZE, VOCAB)), features, torch.randint(VOCAB, (TOKENS,))
+
+
+@every_smoothing
+def test_two_passes_cost_their_mean(chunk, smoothing):
+    output, features, targets = build_twins()
+    both = output_loss(output, features, targets, smoothing)
+    each = [output_loss(output, one, targets, smoothing) for one in features]
+    mean = sum(loss.objective for loss in each) / 2
+    assert both.objective.item() == pytest.approx(mean.item(), rel=1e-5)
+    nats = sum(loss.cross_entropy.item() for loss in each) / 2
+    assert both.cross_entropy.item() == pytest.approx(nats, rel=1e-5)
+    for our, their in zip(
+        gradients(both.objective, output, features), gradients(mean, output, features), strict=True
+    ):
+        torch.testing.assert_close(our, their, atol=1e-6, rtol=1e-5)
+
+
+@every_smoothing
+def test_r_drop_is_half_the_loss_of_its_paper(chunk, smoothing):
+    output, features, targets = build_twins()
+    loss = output_loss(output, features, targets, smoothing, r_drop=3.0)
+    p, q = output(features).detach().double().numpy()
+    losses = [oracles.smoothed_loss(logits, targets.tolist(), smoothing) for logits in (p, q)]
+    kl = sum(oracles.divergence(*rows) for rows in zip(p, q, strict=True)) / 2
+    paper = losses[0][0] + losses[1][0] + 3.0 * kl
+    assert loss.objective.item() == pytest.approx(paper / 2, rel=1e-5)
+    assert loss.cross_entropy.item() == pytest.approx((losses[0][1] + losses[1][1]) / 2, rel=1e-5)
+
+
+@every_smoothing
+def test_gradients_of_r_drop_are_those_of_autograd(chunk, smoothing):
+    output, features, targets = build_twins()
+    ours = output_loss(output, features, targets, smoothing, r_drop=3.0).objective / 7
+    p, q = (F.log_softmax(output(one), dim=1) for one in features)
+    kl = F.kl_div(q, p, log_target=True, reduction="sum")
+    kl = kl + F.kl_div(p, q, log_target=True, reduction="sum")
+    plain = sum(plain_loss(output, one, targets, smoothing) for one in features)
+    expected = (plain / 2 + 3.0 / 4 * kl) / 7
+    for our, their in zip(
+        gradients(ours, output, features), gradients(expected, output, features), strict=True
+    ):
+        torch.testing.assert_close(our, their, atol=1e-5, rtol=1e-4)
+
+
 @every_smoothing
 def test_bfloat16_is_near(chunk, smoothing):
     output, features, targets = build(torch.bfloat16)
@@ -118,6 +166,21 @@ def test_logits_never_exist_for_more_than_a_chunk(monkeypatch):
     monkeypatch.setattr(F, "linear", watch)
     output_loss(output, features, targets).objective.backward()
     assert sizes == [4, 4, 4, 2]
+
+
+def test_logits_of_two_passes_are_no_more(monkeypatch):
+    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", 8 * VOCAB)
+    monkeypatch.setattr(loss_module, "ROW_MULTIPLE", 2)
+    sizes, linear = [], F.linear
+
+    def watch(features, *layer):
+        sizes.append(len(features))
+        return linear(features, *layer)
+
+    output, features, targets = build_twins()
+    monkeypatch.setattr(F, "linear", watch)
+    output_loss(output, features, targets, r_drop=1.0).objective.backward()
+    assert sizes == [8, 8, 8, 4]
 
 
 def test_no_tokens_cost_nothing():

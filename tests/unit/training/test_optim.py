@@ -1,5 +1,6 @@
 import copy
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -8,11 +9,13 @@ from torch import nn
 
 from seq2seq.recipe import Training
 from seq2seq.training.optim import (
+    OPTIMIZERS,
     Plateau,
     build_average,
     build_optimizer,
     clip_gradients,
     learning_rate,
+    shrink,
 )
 
 
@@ -20,7 +23,7 @@ def section(**keys):
     return Training.model_validate({"learning_rate": 0.01, "schedule": None} | keys)
 
 
-def adam(weight, grads, decoupled=0.0, coupled=0.0, betas=(0.8, 0.9), rate=0.01):
+def adam(weight, grads, decoupled=0.0, coupled=0.0, betas=(0.8, 0.9), rate=0.01, eps=1e-8):
     first = second = 0.0
     for t, grad in enumerate(grads, 1):
         weight *= 1 - rate * decoupled
@@ -28,7 +31,50 @@ def adam(weight, grads, decoupled=0.0, coupled=0.0, betas=(0.8, 0.9), rate=0.01)
         first = betas[0] * first + (1 - betas[0]) * grad
         second = betas[1] * second + (1 - betas[1]) * grad**2
         mean, square = first / (1 - betas[0] ** t), second / (1 - betas[1] ** t)
-        weight -= rate * mean / (math.sqrt(square) + 1e-8)
+        weight -= rate * mean / (math.sqrt(square) + eps)
+    return weight
+
+
+def radam(weight, grads, decay, betas=(0.8, 0.9), rate=0.01):
+    """Liu et al. (2020), algorithm 2, with decoupled decay; torch asks for 5 degrees, not 4."""
+    first = second = 0.0
+    longest = 2 / (1 - betas[1]) - 1
+    for t, grad in enumerate(grads, 1):
+        weight *= 1 - rate * decay
+        first = betas[0] * first + (1 - betas[0]) * grad
+        second = betas[1] * second + (1 - betas[1]) * grad**2
+        mean = first / (1 - betas[0] ** t)
+        length = longest - 2 * t * betas[1] ** t / (1 - betas[1] ** t)
+        if length > 5:
+            top = (length - 4) * (length - 2) * longest
+            bottom = (longest - 4) * (longest - 2) * length
+            mean *= math.sqrt(top / bottom * (1 - betas[1] ** t)) / (math.sqrt(second) + 1e-8)
+        weight -= rate * mean
+    return weight
+
+
+def nadam(weight, grads, decay, betas=(0.8, 0.9), rate=0.01):
+    """Dozat (2016), with decoupled decay."""
+    first = second = 0.0
+    product = 1.0
+    for t, grad in enumerate(grads, 1):
+        weight *= 1 - rate * decay
+        mu, following = (betas[0] * (1 - 0.5 * 0.96 ** (0.004 * u)) for u in (t, t + 1))
+        product *= mu
+        first = betas[0] * first + (1 - betas[0]) * grad
+        second = betas[1] * second + (1 - betas[1]) * grad**2
+        mean = following * first / (1 - product * following) + (1 - mu) * grad / (1 - product)
+        weight -= rate * mean / (math.sqrt(second / (1 - betas[1] ** t)) + 1e-8)
+    return weight
+
+
+def adamax(weight, grads, decay, betas=(0.8, 0.9), rate=0.01):
+    first = largest = 0.0
+    for t, grad in enumerate(grads, 1):
+        grad += decay * weight
+        first = betas[0] * first + (1 - betas[0]) * grad
+        largest = max(betas[1] * largest, abs(grad))
+        weight -= rate / (1 - betas[0] ** t) * first / largest
     return weight
 
 
@@ -51,7 +97,7 @@ def adadelta(weight, grads, decay, rate=0.01):
     return weight
 
 
-GRADS = [0.5, -2.0, 0.25]
+GRADS = [0.5, -2.0, 0.25, 0.75, -0.5, 1.0, -1.5, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -59,19 +105,60 @@ GRADS = [0.5, -2.0, 0.25]
     [
         ({"optimizer": "adam"}, adam(1.5, GRADS, coupled=0.3)),
         ({"optimizer": "adamw"}, adam(1.5, GRADS, decoupled=0.3)),
+        ({"optimizer": "adam", "eps": 0.2}, adam(1.5, GRADS, coupled=0.3, eps=0.2)),
+        ({"optimizer": "radam"}, radam(1.5, GRADS, 0.3)),
+        ({"optimizer": "nadam"}, nadam(1.5, GRADS, 0.3)),
+        ({"optimizer": "adamax"}, adamax(1.5, GRADS, 0.3)),
         ({"optimizer": "sgd", "momentum": 0.7}, sgd(1.5, GRADS, 0.3, 0.7)),
         ({"optimizer": "sgd"}, sgd(1.5, GRADS, 0.3, 0.0)),
         ({"optimizer": "adadelta"}, adadelta(1.5, GRADS, 0.3)),
     ],
 )
 def test_update_rules_are_those_of_their_papers(keys, expected):
-    weight = nn.Parameter(torch.tensor([1.5]))
+    weight = nn.Parameter(torch.tensor([[1.5]]))
     settings = section(weight_decay=0.3, betas=(0.8, 0.9), **keys)
     optimizer = build_optimizer(settings, iter([weight]))
     for grad in GRADS:
-        weight.grad = torch.tensor([grad])
+        weight.grad = torch.tensor([[grad]])
         optimizer.step()
     assert weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_recipe_names_all_update_rules():
+    assert tuple(OPTIMIZERS) == get_args(Training.model_fields["optimizer"].annotation)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_only_matrices_decay(optimizer):
+    def step(decay):
+        torch.manual_seed(1)
+        parameters = [nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2, 3))]
+        settings = section(optimizer=optimizer, weight_decay=decay, learning_rate=1)
+        rule = build_optimizer(settings, parameters)
+        for parameter in parameters:
+            parameter.grad = torch.randn(parameter.shape)
+        rule.step()
+        return parameters
+
+    (bias, matrix), (free_bias, free_matrix) = step(0.9), step(0.0)
+    assert torch.equal(bias, free_bias)
+    assert (matrix != free_matrix).any()
+
+
+def test_the_l1_step_is_proximal():
+    # It minimises 1/2 (x - w)² + amount |x|: no x nearby costs less.
+    weights = nn.Parameter(torch.randn(4, 5)), nn.Parameter(torch.randn(7))
+    before = [w.detach().clone() for w in weights]
+    shrink(weights, 0.4)
+    assert torch.equal(weights[1], before[1])
+
+    def cost(x):
+        return 0.5 * (x - before[0]) ** 2 + 0.4 * x.abs()
+
+    found = weights[0].detach()
+    assert (found == 0).any() and (found != 0).any()
+    for away in (-0.1, -0.001, 0.001, 0.1):
+        assert (cost(found) <= cost(found + away) + 1e-7).all()
 
 
 @pytest.mark.parametrize(

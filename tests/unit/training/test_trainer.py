@@ -47,9 +47,10 @@ def never() -> bool:
     return False
 
 
-def test_accumulated_parts_are_one_batch(build: Build) -> None:
+@pytest.mark.parametrize("objective", [[], ["training.r_drop=1"]])
+def test_accumulated_parts_are_one_batch(build: Build, objective: list[str]) -> None:
     # Plain gradient steps show the gradient itself, which Adam would rescale.
-    settings = ["training.optimizer=sgd", "model.dropout=0", "training.schedule=null"]
+    settings = ["training.optimizer=sgd", "model.dropout=0", "training.schedule=null", *objective]
     parts = [np.arange(0, 3), np.arange(3, 16), np.arange(16, 20)]
     whole, split = build(*settings), build(*settings)
     start = weights(whole)
@@ -126,6 +127,13 @@ def test_records_say_where_training_is(build: Build) -> None:
     assert [r["epoch"] for r in records(trainer, "validation")] == [1, 2]
 
 
+def test_records_count_padding(build: Build) -> None:
+    trainer = build("training.log_every=13", "training.max_epochs=1")
+    trainer.fit(never)
+    (record,) = records(trainer, "train")
+    assert 0 < record["padding"] == pytest.approx(trainer.sampler.padding_share(0))
+
+
 def test_an_average_is_what_is_validated_and_saved(build: Build) -> None:
     seen = []
     trainer = build(
@@ -177,6 +185,32 @@ def test_keeping_checkpoints_changes_no_weight(build: Build) -> None:
     keeping.fit(never)
     for one, other in zip(weights(plain), weights(keeping), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("average", [[], ["training.ema_decay=0.9"]])
+def test_training_goes_on_from_the_best_when_the_rate_falls(
+    build: Build, average: list[str]
+) -> None:
+    scores = iter([1.0, 3.0, 2.0, 2.5, 4.0])
+    seen = []
+
+    def bleu(model: Seq2Seq) -> float:
+        seen.append([p.detach().clone() for p in model.parameters()])
+        return next(scores)
+
+    settings = ["training.schedule=plateau", "training.decay_patience=1", *average]
+    trainer = build(*settings, "training.reload_best=true", "training.validate_every=2", bleu=bleu)
+    trainer.fit(lambda: trainer.progress.update == 6)
+    assert not any(map(torch.equal, weights(trainer), seen[1]))
+    assert trainer.learner.optimizer.state
+    trainer.fit(lambda: trainer.progress.update == 8)
+    assert all(map(torch.equal, weights(trainer), seen[1]))
+    assert not trainer.learner.optimizer.state
+    inference = trainer.inference_model.parameters()
+    assert all(map(torch.equal, (p.detach() for p in inference), seen[1]))
+    trainer.fit(lambda: trainer.progress.update == 10)
+    assert trainer.learner.optimizer.param_groups[0]["lr"] == 1e-2 / 2
+    assert trainer.progress.best_update == 10
 
 
 def test_a_damaged_last_checkpoint_costs_the_updates_since_the_one_before(build: Build) -> None:

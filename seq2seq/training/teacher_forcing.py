@@ -1,0 +1,64 @@
+"""What the decoder reads in training: reference tokens, or its own predictions among them."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seq2seq import recipe
+from seq2seq.model.decoder import DecoderState
+from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.special import BOS, PAD
+from seq2seq.training.loss import best_tokens
+
+TEACHER_FORCING_DECAYS: dict[str, Callable[[float], float]] = {
+    "linear": lambda done: 1 - done,
+    "exponential": lambda done: math.exp(-5 * done),
+    "inverse_sigmoid": lambda done: 1 / (1 + math.exp(12 * done - 6)),
+}
+"""How much is left of the way from 1 to the final ratio, when a share of it is done."""
+
+
+def forcing_ratio(section: recipe.Training, update: int) -> float:
+    """Probability that a token is the reference's, after a number of updates."""
+    done = update / section.teacher_forcing_updates
+    decay = section.teacher_forcing_decay
+    left = 0.0 if decay is None or done >= 1 else TEACHER_FORCING_DECAYS[decay](done)
+    return section.teacher_forcing + (1 - section.teacher_forcing) * left
+
+
+def mix_predictions(
+    model: Seq2Seq, tokens: Tensor, state: DecoderState, draws: Tensor, ratio: float
+) -> Tensor:
+    """Replace some of the tokens by what the model holds most likely after the reference.
+
+    All predictions come from one pass over the references, so there is no loop over time
+    (Mihaylova & Martins 2019, one pass with argmax; Duckworth et al. 2019). Gradients flow through
+    the pass that reads the mixture only.
+
+    Args:
+        model: gives the predictions, under the dropout that it is in.
+        tokens: (B, T), beginning with the begin mark, padded.
+        state: where the decoder starts.
+        draws: (B, T) uniform numbers in [0, 1); a token is kept where they are below the ratio.
+        ratio: probability to keep a token.
+    """
+    with torch.no_grad():
+        features, _ = model.decode(tokens, state)
+        predicted = best_tokens(model.output, features.flatten(0, 1)).view(tokens.shape)
+    # Casts of weights that were made here are of no use to the pass with gradients.
+    torch.clear_autocast_cache()
+    kept = (draws < ratio) | (tokens == BOS) | (tokens == PAD)
+    return torch.where(kept, tokens, predicted.roll(1, dims=1))
+
+
+def draw(seed: int, epoch: int, examples: npt.NDArray[np.int64], *shape: int) -> Tensor:
+    """Uniform numbers in [0, 1), (B, *shape), each row a function of (seed, epoch, example)."""
+    rows = [
+        np.random.default_rng([seed, epoch, example, 1]).random(shape, dtype=np.float32)
+        for example in examples.tolist()
+    ]
+    return torch.from_numpy(np.stack(rows))
