@@ -20,6 +20,7 @@ from seq2seq import recipe as recipes
 from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Use, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
+from seq2seq.data.noise import build_noise
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError, RunError
 from seq2seq.files import digest, write_text
@@ -94,7 +95,8 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     if not ledger.kept:
         raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
     sampling = Sampling(tokenizers, section.sampling, recipe.seed) if with_text else None
-    train = EncodedCorpus(folder / "train", sampling)
+    noise = build_noise(recipe.training, recipe.seed)
+    train = EncodedCorpus(folder / "train", sampling, noise)
     key = _key(_read_key(folder / "train"), _read_key(folder / "dev"))
     return Prepared(tokenizers, train, EncodedCorpus(folder / "dev"), ledger, key)
 

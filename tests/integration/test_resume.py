@@ -30,6 +30,9 @@ RICH = [
     "training.save_every=2",
     "training.optimizer=adamw",
     "tokenizer.sampling=0.2",
+    "training.src_word_dropout=0.1",
+    "training.tgt_word_dropout=0.1",
+    "training.src_shuffle=2",
     "training.max_epochs=3",
 ]
 SLOW = """

@@ -51,7 +51,7 @@ def make_recipe(folder="text", **changes) -> Recipe:
         "tokenizer": {"vocab_size": 60},
     }
     for section, keys in changes.items():
-        sections[section] |= keys
+        sections.setdefault(section, {}).update(keys)
     sections["data"].setdefault("max_length", 50)
     return Recipe.model_validate({"name": "test", "output_dir": "run"} | sections)
 
@@ -184,6 +184,13 @@ def test_sampling_is_wired(corpora):
     assert prepared.train.sampling is not None
     assert prepared.dev.sampling is None
     assert prepare(make_recipe()).train.sampling is None
+
+
+def test_noise_is_wired_to_training_pairs_only(corpora):
+    prepared = prepare(make_recipe(training={"src_shuffle": 2}))
+    assert prepared.train.noise is not None
+    assert prepared.dev.noise is None
+    assert prepare(make_recipe()).train.noise is None
 
 
 @pytest.mark.parametrize("step", range(8))
