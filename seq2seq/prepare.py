@@ -69,9 +69,9 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     train_key = digests.of_corpora(data.train, data, "train")
     dev_key = digests.of_corpora(data.dev, data, "dev")
 
-    tokenizers = _prepare_tokenizers(recipe, run, train_key, digests)
+    tokenizers = _prepare_tokenizers(recipe, run, train_key, digests).directed(data)
     models = [digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
-    coding = [_FORMAT, *models, section.lowercase]
+    coding = [_FORMAT, *models, section.lowercase, data.reverse_src, data.reverse_tgt]
     limits = Limits(data.max_length, data.max_ratio)
     with_text = section.sampling > 0
     _prepare_corpus(

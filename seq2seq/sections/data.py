@@ -30,6 +30,14 @@ class Data(Section):
     """Python script that `prepare` runs, without arguments, when a file of the corpora is missing;
     it must write those files."""
 
+    reverse_src: bool = False
+    """Give the network the source from its end. Helps where there is no attention (Sutskever et al.
+    2014) or the encoder reads in one direction."""
+
+    reverse_tgt: bool = False
+    """Translate from the end of the target to its beginning; texts are turned back. Such a model
+    errs elsewhere than others, and so it is a good partner for them (Liu et al. 2016)."""
+
     max_length: int = Field(default=250, ge=1)
     """Training pairs with more pieces than this on a side are dropped and counted."""
 
