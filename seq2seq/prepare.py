@@ -16,6 +16,7 @@ from seq2seq import recipe as recipes
 from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Pair, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
+from seq2seq.data.noise import build_noise
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
 from seq2seq.files import digest
@@ -65,9 +66,10 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     train_key = digests.of_corpora(data.train, data, "train")
     dev_key = digests.of_corpora(data.dev, data, "dev")
 
-    tokenizers = _prepare_tokenizers(recipe, run, train_key, digests)
+    tokenizers = _prepare_tokenizers(recipe, run, train_key, digests).directed(data)
     models = [digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
-    coding = [_FORMAT, *models, tokenizers.src.lowercase]
+    turns = [data.reverse_src, data.reverse_tgt]
+    coding = [_FORMAT, *models, tokenizers.src.lowercase, *turns]
     limits = Limits(data.max_length, data.max_ratio)
     with_text = section.sampling > 0
     origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": data.train}
@@ -96,7 +98,8 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     if not ledger.kept:
         raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
     sampling = Sampling(tokenizers, section.sampling, recipe.seed) if with_text else None
-    train = EncodedCorpus(folder / "train", sampling)
+    noise = build_noise(recipe.training, recipe.seed)
+    train = EncodedCorpus(folder / "train", sampling, noise)
     key = content_key(read_key(folder / "train"), read_key(folder / "dev"))
     return Prepared(tokenizers, train, EncodedCorpus(folder / "dev"), ledger, key)
 

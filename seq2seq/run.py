@@ -128,7 +128,7 @@ class Run:
 
     def load_tokenizers(self) -> Tokenizers:
         """The tokenizers of the run."""
-        return load_tokenizers(self.tokenizer)
+        return load_tokenizers(self.tokenizer).directed(self.load_recipe().data)
 
     def load_model(self, tokenizers: Tokenizers, checkpoint: CheckpointName) -> "Seq2Seq":
         """The trained network, ready to translate.

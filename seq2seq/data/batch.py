@@ -22,7 +22,8 @@ class Batch:
     Attributes:
         src: Source ids with end marks, shape (B, S).
         src_lengths: Source ids of each row, shape (B,); always on the CPU.
-        tgt_in: What the decoder reads: the begin mark and the target ids, shape (B, T).
+        tgt_in: What the decoder reads: the begin mark and the target ids, shape (B, T). With word
+            dropout some of them are `<unk>` here.
         tgt_out: What the decoder should say: the target ids and the end mark, shape (B, T).
         index: Positions of the pairs in their corpus, shape (B,).
         num_tokens: Target ids with end marks, without padding.
@@ -64,8 +65,8 @@ def load_batch(corpus: EncodedCorpus, index: npt.NDArray[np.int64], epoch: int =
     Args:
         corpus: The encoded pairs.
         index: Positions of the pairs in the corpus.
-        epoch: With the corpus' seed and a pair's line it determines how the pair is segmented, if
-            the corpus has subword sampling; else it doesn't matter.
+        epoch: With the corpus' seed and a pair's line it determines how the pair is segmented and
+            what noise it gets, if the corpus has subword sampling or noise.
     """
     src_ids: Rows
     tgt_ids: Rows
@@ -80,4 +81,9 @@ def load_batch(corpus: EncodedCorpus, index: npt.NDArray[np.int64], epoch: int =
     tgt_in[:, 0] = BOS
     tgt_in[:, 1:] = tgt_out[:, :-1]
     tgt_in[tgt_in == EOS] = PAD
+    if corpus.noise is not None:
+        lines = np.array([corpus.line(i) for i in index.tolist()])
+        noisy = corpus.noise.on_source(src.numpy(), src_lengths.numpy(), epoch, lines)
+        src = torch.from_numpy(noisy)
+        tgt_in = torch.from_numpy(corpus.noise.on_target(tgt_in.numpy(), epoch, lines))
     return Batch(src, src_lengths, tgt_in, tgt_out, index, int(tgt_lengths.sum()))

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seq2seq.data.clean import KEPT, Ledger, Limits
+from seq2seq.data.noise import Noise
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.special import EOS
 
@@ -67,10 +68,14 @@ class EncodedCorpus:
         src_lengths: Source ids of each pair with the end mark, shape (number of pairs,).
         tgt_lengths: Target ids likewise.
         sampling: How to segment the text anew; None for the ids as they are.
+        noise: How batches are to change the pairs; None leaves them as they are.
     """
 
-    def __init__(self, folder: Path, sampling: Sampling | None = None) -> None:
+    def __init__(
+        self, folder: Path, sampling: Sampling | None = None, noise: Noise | None = None
+    ) -> None:
         self.sampling = sampling
+        self.noise = noise
         with pa.memory_map(str(folder / _FILE)) as file:
             self._batches = list(pa.ipc.open_stream(file))
         sizes = [batch.num_rows for batch in self._batches]

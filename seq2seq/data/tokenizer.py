@@ -9,12 +9,14 @@ as a private character.
 import json
 import random
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import sentencepiece
 
+from seq2seq import recipe
 from seq2seq.data.segmentation import SEGMENTERS, SPACE, Segmenter, split_words
 from seq2seq.errors import DataError
 from seq2seq.special import BOS, EOS, PAD, UNK
@@ -35,6 +37,9 @@ class Tokenizer:
         model: A serialised SentencePiece model.
         lowercase: Lower-case the text first.
     """
+
+    is_reversed = False
+    """Whether the ids of a text begin with its last piece."""
 
     def __init__(self, model: bytes, *, lowercase: bool = False) -> None:
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
@@ -74,6 +79,12 @@ class Tokenizer:
     def __len__(self) -> int:
         return self._size
 
+    def reversed(self) -> "Tokenizer":
+        """One with the same pieces whose ids run the other way."""
+        other = copy(self)
+        other.is_reversed = not self.is_reversed
+        return other
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of texts, without special ones but `UNK`."""
         ids: list[list[int]] = self._processor.encode(
@@ -81,7 +92,7 @@ class Tokenizer:
         )
         if self._is_renumbered:
             ids = [[self._to_ours[i] for i in row] for row in ids]
-        return ids
+        return [row[::-1] for row in ids] if self.is_reversed else ids
 
     def sample(self, text: str, amount: float, seed: int) -> list[int]:
         """Ids of a random segmentation, a function of the arguments alone.
@@ -108,16 +119,17 @@ class Tokenizer:
                     ids.extend(self._byte_ids[byte] for byte in piece.encode())
                 elif not ids or ids[-1] != UNK:
                     ids.append(UNK)
-        return ids
+        return ids[::-1] if self.is_reversed else ids
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """Texts of ids; special ids give nothing, but `UNK` gives `<unk>`."""
         rows = [[self._to_theirs[i] for i in row] for row in ids] if self._is_renumbered else ids
+        rows = [row[::-1] for row in rows] if self.is_reversed else rows
         texts = self._processor.decode([[int(i) for i in row if i >= 0] for row in rows])
         return [text.strip(" ").replace(_SPACE_IN_TEXT, SPACE) for text in texts]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """The piece of each id; U+2581 in them stands for the space before a word."""
+        """The piece of each id, in their order; U+2581 in it is the space before a word."""
         return [
             _SPECIAL[i]
             if i < len(_SPECIAL)
@@ -168,6 +180,13 @@ class Tokenizers:
 
     src: Tokenizer
     tgt: Tokenizer
+
+    def directed(self, data: recipe.Data) -> "Tokenizers":
+        """These, giving the ids of each side in the direction that the recipe wants."""
+        return Tokenizers(
+            self.src.reversed() if data.reverse_src else self.src,
+            self.tgt.reversed() if data.reverse_tgt else self.tgt,
+        )
 
 
 def load_tokenizers(folder: Path) -> Tokenizers:

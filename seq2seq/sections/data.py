@@ -75,6 +75,14 @@ class Data(Section):
     back_translation: BackTranslation = BackTranslation()
     """Training pairs whose source is a translation of their target."""
 
+    reverse_src: bool = False
+    """Give the network the source from its end. Helps where there is no attention (Sutskever et al.
+    2014) or the encoder reads in one direction."""
+
+    reverse_tgt: bool = False
+    """Translate from the end of the target to its beginning; texts are turned back. Such a model
+    errs elsewhere than others, and so it is a good partner for them (Liu et al. 2016)."""
+
     max_length: int = Field(default=250, ge=1)
     """Training pairs with more pieces than this on a side are dropped and counted."""
 

@@ -120,6 +120,18 @@ class Training(Section):
     teacher_forcing_updates: int = Field(default=10000, ge=1)
     """Updates in which `teacher_forcing_decay` comes to its end."""
 
+    src_word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that the encoder reads a source piece as `<unk>` in training (word dropout, Gal &
+    Ghahramani 2016). Against overfitting on small data, try 0.1 (Sennrich & Zhang 2019)."""
+
+    tgt_word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Probability that the decoder reads a piece of its own translation as `<unk>` in training, so
+    that it learns to look at the source instead (Bowman et al. 2016). What it has to say stays."""
+
+    src_shuffle: int = Field(default=0, ge=0)
+    """Shuffle the source pieces in training, each by at most so many places (Lample et al. 2018;
+    try 3). For sources of free or unreliable order; 0 is off."""
+
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Validate, save and translate with an exponential moving average of the weights that decays
     so much an update (0.999 averages the last thousand or so). 0 is off."""

@@ -32,6 +32,9 @@ RICH = [
     "training.keep_best=3",
     "training.average_best=true",
     "tokenizer.sampling=0.2",
+    "training.src_word_dropout=0.1",
+    "training.tgt_word_dropout=0.1",
+    "training.src_shuffle=2",
     "training.max_epochs=3",
 ]
 OTHERWISE = [

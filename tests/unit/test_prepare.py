@@ -11,6 +11,7 @@ from seq2seq.data import tokenizer_training
 from seq2seq.errors import DataError, RunError
 from seq2seq.prepare import Prepared, prepare, read_dev
 from seq2seq.recipe import Recipe
+from seq2seq.run import Run
 
 SCRIPT = """
 import pathlib
@@ -51,7 +52,7 @@ def make_recipe(folder="text", **changes) -> Recipe:
         "tokenizer": {"vocab_size": 60},
     }
     for section, keys in changes.items():
-        sections[section] |= keys
+        sections.setdefault(section, {}).update(keys)
     sections["data"].setdefault("max_length", 50)
     return Recipe.model_validate({"name": "test", "output_dir": "run"} | sections)
 
@@ -153,6 +154,7 @@ def test_touched_and_moved_files_are_known_by_their_content(corpora, work):
     [
         ({"data": {"max_length": 20}}, {"train"}),
         ({"data": {"max_ratio": 2}}, {"train"}),
+        ({"data": {"reverse_src": True}}, {"train", "dev"}),
         ({"tokenizer": {"sampling": 0.1}}, {"train"}),
         ({"tokenizer": {"vocab_size": 50}}, {"tokenizer", "train", "dev"}),
         ({"tokenizer": {"lowercase": True}}, {"tokenizer", "train", "dev"}),
@@ -184,6 +186,30 @@ def test_sampling_is_wired(corpora):
     assert prepared.train.sampling is not None
     assert prepared.dev.sampling is None
     assert prepare(make_recipe()).train.sampling is None
+
+
+@pytest.mark.parametrize("side", ["src", "tgt"])
+def test_a_side_is_reversed_everywhere(side, corpora):
+    plain = prepare(make_recipe())
+    turned = prepare(make_recipe(data={f"reverse_{side}": True}))
+    other = {"src": "tgt", "tgt": "src"}[side]
+    for name in ("train", "dev"):
+        assert texts(turned, name) == texts(plain, name)
+        before, after = getattr(plain, name), getattr(turned, name)
+        for i in range(len(before)):
+            *ids, end = getattr(before, side)(i).tolist()
+            assert getattr(after, side)(i).tolist() == [*ids[::-1], end]
+            assert getattr(after, other)(i).tolist() == getattr(before, other)(i).tolist()
+    for name in ("src", "tgt"):
+        loaded = getattr(Run(Path("run")).load_tokenizers(), name)
+        assert loaded.encode(["red tree"]) == getattr(turned.tokenizers, name).encode(["red tree"])
+
+
+def test_noise_is_wired_to_training_pairs_only(corpora):
+    prepared = prepare(make_recipe(training={"src_shuffle": 2}))
+    assert prepared.train.noise is not None
+    assert prepared.dev.noise is None
+    assert prepare(make_recipe()).train.noise is None
 
 
 @pytest.mark.parametrize("step", range(8))

@@ -6,10 +6,11 @@ import torch
 
 from seq2seq.data.batch import load_batch, pad
 from seq2seq.data.encoding import EncodedCorpus, Sampling, write_corpus
+from seq2seq.data.noise import Noise
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.data.tokenizer_training import train_tokenizers
 from seq2seq.recipe import Tokenizer as Section
-from seq2seq.special import BOS, EOS, PAD
+from seq2seq.special import BOS, EOS, PAD, UNK
 
 RNG = random.Random(11)
 PAIRS = [
@@ -75,6 +76,31 @@ def test_sampled_batches_follow_the_epoch(folder, tokenizers):
     assert torch.equal(first.src, again.src) and torch.equal(first.tgt_out, again.tgt_out)
     assert first.src.tolist() != second.src.tolist()
     assert tokenizers.src.decode(second.src.tolist()) == [src for src, _ in PAIRS[:30]]
+
+
+def test_noise_is_on_what_is_read_and_follows_the_line(folder):
+    index = np.random.default_rng().permutation(len(PAIRS))[:40]
+    clean = load_batch(EncodedCorpus(folder), index, 1)
+    corpus = EncodedCorpus(folder, noise=Noise(0.5, 0.5, 0, 1))
+    noisy, again = load_batch(corpus, index, 1), load_batch(corpus, index[::-1].copy(), 1)
+    assert torch.equal(noisy.tgt_out, clean.tgt_out)
+    assert noisy.num_tokens == clean.num_tokens
+    for read, written in ((noisy.src, clean.src), (noisy.tgt_in, clean.tgt_in)):
+        changed = read != written
+        assert changed.any() and not changed.all()
+        assert set(read[changed].tolist()) == {UNK}
+    assert torch.equal(noisy.src, again.src.flip(0))
+    assert torch.equal(noisy.tgt_in, again.tgt_in.flip(0))
+    assert not torch.equal(noisy.src, load_batch(corpus, index, 2).src)
+
+
+def test_shuffled_words_keep_their_sentence(folder):
+    index = np.arange(40)
+    clean = load_batch(EncodedCorpus(folder), index)
+    noisy = load_batch(EncodedCorpus(folder, noise=Noise(0.0, 0.0, 2, 1)), index)
+    assert_well_formed(noisy)
+    assert torch.equal(noisy.src.sort(1).values, clean.src.sort(1).values)
+    assert not torch.equal(noisy.src, clean.src)
 
 
 def test_moving_keeps_the_lengths_on_the_cpu(folder):

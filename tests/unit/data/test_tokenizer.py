@@ -166,6 +166,26 @@ def test_models_with_other_special_ids_are_renumbered(kind, options):
     assert tokenizer.encode(["\u2603"])[0][-1] == UNK
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_reversed_ids_are_the_same_text(kind, tokenizers):
+    plain, turned = tokenizers[kind], tokenizers[kind].reversed()
+    ids = turned.encode(LINES)
+    assert ids == [row[::-1] for row in plain.encode(LINES)]
+    assert turned.decode([[BOS, *row, EOS, PAD] for row in ids]) == LINES
+    for amount in (0.0, 0.3):
+        samples = [turned.sample(line, amount, 5) for line in LINES[:50]]
+        assert samples == [plain.sample(line, amount, 5)[::-1] for line in LINES[:50]]
+    assert turned.reversed().encode(LINES) == plain.encode(LINES)
+
+
+def test_reversed_bytes_and_foreign_ids_are_the_same_text():
+    turned = train(byte_fallback=True, vocab_size=400).reversed()
+    texts = ["\u2603 \U0001f600", "a\u0301\u2028b", LINES[0]]
+    assert turned.decode(turned.encode(texts)) == texts
+    turned = Tokenizer(foreign_model("bpe", hard_vocab_limit=False, pad_id=3)).reversed()
+    assert turned.decode(turned.encode(LINES)) == LINES
+
+
 def test_unusable_models(tmp_path):
     with pytest.raises(DataError, match=r"none\.model: cannot be read"):
         Tokenizer.load(tmp_path / "none.model")

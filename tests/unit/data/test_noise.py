@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from seq2seq.data.noise import Noise, build_noise, drop_words, shuffle, uniform
+from seq2seq.recipe import Training
+from seq2seq.special import BOS, EOS, PAD, UNK
+
+LINES = np.arange(400)
+EVERYTHING = Noise(src_word_dropout=0.3, tgt_word_dropout=0.4, src_shuffle=3, seed=7)
+
+
+def sentences(rows: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of different ids, an end mark and padding."""
+    lengths = np.random.default_rng().integers(1, longest + 1, rows)
+    ids = np.tile(np.arange(longest) + EOS + 1, (rows, 1))
+    ids[np.arange(longest) >= lengths[:, None]] = PAD
+    ids[np.arange(rows), lengths - 1] = EOS
+    return ids, lengths
+
+
+def splitmix(state: int) -> int:
+    """The finaliser of SplitMix64 in whole numbers of Python."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        state = ((state ^ state >> shift) * factor) % 2**64
+    return state ^ state >> 31
+
+
+def test_numbers_are_those_of_the_hash():
+    found = uniform(3, "src_shuffle", 5, np.array([0, 2**40]), 4)
+    for row, line in enumerate((0, 2**40)):
+        for position in range(4):
+            state = 0
+            for part in (3, 3, 5, line, position):
+                state = splitmix(state ^ splitmix((part + 0x9E3779B97F4A7C15) % 2**64))
+            assert found[row, position] == (state >> 11) / 2**53
+
+
+def test_numbers_are_uniform_and_unrelated():
+    rng = np.random.default_rng()
+    seed, epoch = (int(number) for number in rng.integers(2**31, size=2))
+    draws = uniform(seed, "src_word_dropout", epoch, LINES, 50)
+    assert 0 <= draws.min() < 0.001 < 0.999 < draws.max() < 1
+    counts = np.histogram(draws, bins=20, range=(0, 1))[0]
+    assert abs(counts - 1000).max() < 200
+    others = [
+        uniform(seed + 1, "src_word_dropout", epoch, LINES, 50),
+        uniform(seed, "tgt_word_dropout", epoch, LINES, 50),
+        uniform(seed, "src_word_dropout", epoch + 1, LINES, 50),
+        uniform(seed, "src_word_dropout", epoch, LINES + 1, 50),
+        np.roll(draws, 1, axis=1),
+    ]
+    for other in others:
+        assert abs(np.corrcoef(draws.ravel(), other.ravel())[0, 1]) < 0.05
+
+
+def test_as_many_words_as_wanted_go_missing_and_no_marks():
+    ids, _ = sentences(400, 40)
+    ids[:, 0] = BOS
+    draws = np.random.default_rng().random(ids.shape)
+    dropped = drop_words(ids, 0.25, draws)
+    words = ids > EOS
+    assert (dropped[~words] == ids[~words]).all()
+    assert set(np.unique(dropped[dropped != ids])) == {UNK}
+    assert (dropped[words] == UNK).mean() == pytest.approx(0.25, abs=0.03)
+
+
+@pytest.mark.parametrize("distance", [1, 2, 5])
+def test_words_move_so_far_and_no_farther(distance):
+    ids, lengths = sentences(300, 12)
+    shuffled = shuffle(ids, lengths, distance, np.random.default_rng().random(ids.shape))
+    farthest = 0
+    for before, after, length in zip(ids, shuffled, lengths, strict=True):
+        assert after[length - 1 :].tolist() == before[length - 1 :].tolist()
+        assert sorted(after) == sorted(before)
+        places = {word: i for i, word in enumerate(after[: length - 1])}
+        moves = [abs(places[word] - i) for i, word in enumerate(before[: length - 1])]
+        farthest = max([farthest, *moves])
+    assert farthest == distance
+
+
+def test_a_pair_has_the_same_noise_in_any_company():
+    src, lengths = sentences(60, 14)
+    tgt, _ = sentences(60, 14)
+    lines = LINES[:60] * 1000
+    many = EVERYTHING.on_source(src, lengths, 2, lines), EVERYTHING.on_target(tgt, 2, lines)
+    for i in range(60):
+        width, row = lengths[i], slice(i, i + 1)
+        alone = EVERYTHING.on_source(src[row, :width], lengths[row], 2, lines[row])
+        assert (alone == many[0][row, :width]).all()
+        alone = EVERYTHING.on_target(tgt[row, :9], 2, lines[row])
+        assert (alone == many[1][row, :9]).all()
+    assert (EVERYTHING.on_source(src, lengths, 3, lines) != many[0]).any()
+
+
+@pytest.mark.parametrize("key", ["src_word_dropout", "tgt_word_dropout", "src_shuffle"])
+def test_each_kind_by_itself_changes_its_side_only(key):
+    assert build_noise(Training(), 1) is None
+    noise = build_noise(Training.model_validate({key: 1 if key == "src_shuffle" else 0.5}), 1)
+    assert noise is not None
+    src, lengths = sentences(40, 10)
+    side = "src" if (noise.on_source(src, lengths, 0, LINES[:40]) != src).any() else ""
+    side += "tgt" if (noise.on_target(src, 0, LINES[:40]) != src).any() else ""
+    assert side == key[:3]
