@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import torch
 
@@ -16,7 +16,7 @@ from seq2seq.files import digest
 from seq2seq.metrics import score
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import Prepared, prepare, read_dev
-from seq2seq.recipe import Decoding, Evaluation, Recipe, changed_keys
+from seq2seq.recipe import Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
 from seq2seq.training.objective import CrossEntropy
 from seq2seq.training.trainer import Status, Trainer, count_parameters
@@ -139,15 +139,20 @@ def _take_weights(model: Seq2Seq, run: Run, recipe: Recipe, tokenizers: Tokenize
 
 def _dev_scorer(
     recipe: Recipe, prepared: Prepared, device: torch.device
-) -> Callable[[Seq2Seq], float]:
-    """BLEU of greedy translations of the raw development set, as `evaluation` would compute it.
+) -> Callable[[Seq2Seq], dict[str, float]]:
+    """BLEU, and what else picks the best checkpoint, of the raw development set by greedy search.
 
-    They end where the longest reference does, as a model that has just begun ends none of them.
+    Computed as `evaluation` would. Translations end where the longest reference does, as a model
+    that has just begun ends none of them.
     """
     sources, references = read_dev(recipe)
     evaluation = recipe.evaluation
+    metrics: tuple[Metric, ...] = ("bleu",)
+    metric = recipe.training.early_stopping_metric
+    if metric in get_args(Metric) and metric not in metrics:
+        metrics = (*metrics, cast(Metric, metric))
     section = Evaluation(
-        metrics=("bleu",),
+        metrics=metrics,
         tokenize=evaluation.tokenize,
         lowercase=evaluation.lowercase,
         bootstrap=0,
@@ -155,9 +160,10 @@ def _dev_scorer(
 
     decoding = Decoding(beam_size=1, max_length=int(prepared.dev.tgt_lengths.max()))
 
-    def bleu(model: Seq2Seq) -> float:
+    def scores(model: Seq2Seq) -> dict[str, float]:
         translator = Translator([model], [prepared.tokenizers], decoding, device)
         hypotheses = [translation.text for translation in translator.translate(sources)]
-        return score(hypotheses, [references], section)[0].value
+        found = score(hypotheses, [references], section)
+        return {name: one.value for name, one in zip(section.metrics, found, strict=True)}
 
-    return bleu
+    return scores

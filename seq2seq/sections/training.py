@@ -153,8 +153,9 @@ class Training(Section):
     validate_every: int | None = Field(default=None, ge=1)
     """Updates between validations. Default: once an epoch."""
 
-    early_stopping_metric: Literal["loss", "perplexity", "bleu"] = "bleu"
-    """Measure on the development set that picks the best checkpoint."""
+    early_stopping_metric: Literal["loss", "perplexity", "bleu", "chrf", "ter", "accuracy"] = "bleu"
+    """Measure on the development set that picks the best checkpoint; of equal ones the lower loss
+    decides. `accuracy`, the share of outputs without a fault, suits character tasks."""
 
     early_stopping_patience: int = Field(default=0, ge=0)
     """Stop after this many validations without improvement. 0: never."""

@@ -55,8 +55,10 @@ def progress_line(record: dict[str, Any]) -> str:
 
 def validation_line(record: dict[str, Any], is_best: bool) -> str:
     """A validation record in one line for people."""
+    names = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "accuracy": "accuracy"}
+    scores = "".join(f"  {names[key]} {record[key]:.2f}" for key in names if key in record)
     return (
         f"epoch {record['epoch']}  update {record['update']:,}  {record['minutes']:.1f} min  "
-        f"dev loss {record['loss']:.3f}  ppl {record['perplexity']:.2f}  "
-        f"BLEU {record['bleu']:.2f}{'  (best)' if is_best else ''}"
+        f"dev loss {record['loss']:.3f}  ppl {record['perplexity']:.2f}"
+        f"{scores}{'  (best)' if is_best else ''}"
     )

@@ -37,6 +37,10 @@ Group = Sequence[npt.NDArray[np.int64]]
 """Batches of one update."""
 
 
+LOWER_IS_BETTER = ("loss", "perplexity", "ter")
+"""Measures of the development set that say how bad a model is."""
+
+
 class Trainer:
     """Trains a model until the recipe's limits, its patience or a stop signal.
 
@@ -46,7 +50,8 @@ class Trainer:
         train: training pairs.
         dev: development pairs, for the loss.
         objective: what to minimise.
-        translate_and_score: BLEU of a model on the raw development set.
+        translate_and_score: scores of a model on the raw development set, by name; `bleu` and the
+            early-stopping metric are among them.
         run: where checkpoints and records go.
         seed: of batches, dropout and everything else random.
         data_key: names the content of data and tokenizers; a run continues only on the same.
@@ -59,7 +64,7 @@ class Trainer:
         train: EncodedCorpus,
         dev: EncodedCorpus,
         objective: Objective,
-        translate_and_score: Callable[[Seq2Seq], float],
+        translate_and_score: Callable[[Seq2Seq], dict[str, float]],
         run: Run,
         seed: int,
         data_key: str = "",
@@ -243,9 +248,10 @@ class Trainer:
         values = {
             "loss": loss,
             "perplexity": _perplexity(loss),
-            "bleu": self.translate_and_score(model),
+            **self.translate_and_score(model),
         }
-        return values, (values[metric] if metric == "bleu" else -values[metric], -loss)
+        sign = -1 if metric in LOWER_IS_BETTER else 1
+        return values, (sign * values[metric], -loss)
 
     def _is_best(self, rank: averaging.Rank) -> bool:
         """Of equal BLEU, as on a small development set that is solved, the lower loss is better."""

@@ -28,7 +28,7 @@ def build(tmp_path: Path) -> Build:
         recipe = toy_recipe(tmp_path, *overrides)
         run = Run(tmp_path / "run")
         trainer = build_trainer(recipe, prepare(recipe), run, torch.device("cpu"))
-        trainer.translate_and_score = bleu
+        trainer.translate_and_score = lambda model: {"bleu": bleu(model)}
         return trainer
 
     return built
@@ -248,3 +248,12 @@ def test_a_loss_that_is_no_number_ends_training(build: Build) -> None:
         RunError, match=r"^update 1: the loss is nan; lower training\.learning_rate"
     ):
         trainer.fit(never)
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf", "ter", "accuracy"])
+def test_every_score_can_pick_the_best(tmp_path: Path, metric: str) -> None:
+    recipe = toy_recipe(tmp_path, f"training.early_stopping_metric={metric}")
+    trainer = build_trainer(recipe, prepare(recipe), Run(tmp_path / "run"), torch.device("cpu"))
+    trainer.fit(never)
+    found = [record[metric] for record in records(trainer, "validation")]
+    assert trainer.progress.best == (-min(found) if metric == "ter" else max(found))
