@@ -1,5 +1,5 @@
-"""Search for the best output of a step function, knowing nothing of networks.
+"""Search for the outputs of a step function, knowing nothing of networks.
 
-`beam` searches (greedy search is beam 1), `constraints` forbid continuations, `penalties` turn
-log-probabilities into scores.
+`beam` searches (greedy search is beam 1), `sample` draws outputs instead, `constraints` forbid
+continuations, `penalties` turn log-probabilities into scores.
 """

@@ -49,8 +49,6 @@ def mix_predictions(
     with torch.no_grad():
         features, _ = model.decode(tokens, state)
         predicted = best_tokens(model.output, features.flatten(0, 1)).view(tokens.shape)
-    # Casts of weights that were made here are of no use to the pass with gradients.
-    torch.clear_autocast_cache()
     kept = (draws < ratio) | (tokens == BOS) | (tokens == PAD)
     return torch.where(kept, tokens, predicted.roll(1, dims=1))
 
