@@ -220,6 +220,11 @@ def _in_training(training: Training) -> Iterator[Conflict]:
     if training.teacher_forcing_decay is not None and training.teacher_forcing == 1:
         text = "there is nothing to decay to; set teacher_forcing below 1, or null"
         yield Conflict(text, "training.teacher_forcing_decay", "training.teacher_forcing")
+    if training.objective == "minimum_risk":
+        for key, off in {"r_drop": 0, "teacher_forcing": 1}.items():
+            if getattr(training, key) != off:
+                text = f"has no part in minimum_risk; set {off}, or objective: cross_entropy"
+                yield Conflict(text, f"training.{key}", "training.objective")
     if training.eps is not None and training.optimizer == "sgd":
         text = "sgd divides by nothing; set null, or another optimizer"
         yield Conflict(text, "training.eps", "training.optimizer")

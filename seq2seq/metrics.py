@@ -5,9 +5,9 @@ sacreBLEU is imported at the first score, so that commands which score nothing d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from seq2seq.errors import DataError, SettingsError
 from seq2seq.recipe import Evaluation
@@ -60,6 +60,26 @@ def score(
     ]
 
 
+def build_sentence_scorer(
+    name: Literal["bleu", "chrf"], section: Evaluation
+) -> Callable[[Sequence[str], Sequence[str]], list[float]]:
+    """Scores of single sentences, each against its one reference, in per cent.
+
+    BLEU is smoothed exponentially and counts the n-grams that there can be only (sacreBLEU's
+    sentence BLEU), so that a short sentence that equals its reference has 100.
+
+    Raises:
+        SettingsError: The tokenisation needs a package that is not installed.
+    """
+    metric = _build_metric(name, section, of_sentences=True)
+
+    def scores(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
+        pairs = zip(hypotheses, references, strict=True)
+        return [float(metric.sentence_score(line, [reference]).score) for line, reference in pairs]
+
+    return scores
+
+
 def _check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
     if not hypotheses:
         raise DataError("hypotheses: no lines; give at least one")
@@ -73,7 +93,7 @@ def _check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]
             )
 
 
-def _build_metric(name: str, section: Evaluation) -> Metric:
+def _build_metric(name: str, section: Evaluation, *, of_sentences: bool = False) -> Metric:
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
     from sacrebleu.metrics.ter import TER
@@ -85,7 +105,12 @@ def _build_metric(name: str, section: Evaluation) -> Metric:
     # sacreBLEU warns of tokenised text; where the recipe says it is tokenised, that is no news.
     force = section.tokenize == "none"
     try:
-        return BLEU(lowercase=section.lowercase, tokenize=section.tokenize, force=force)
+        return BLEU(
+            lowercase=section.lowercase,
+            tokenize=section.tokenize,
+            force=force,
+            effective_order=of_sentences,
+        )
     except RuntimeError as error:
         language = section.tokenize.split("-")[0]
         raise SettingsError(

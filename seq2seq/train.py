@@ -13,12 +13,13 @@ from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.device import resolve_device, tune_memory
 from seq2seq.errors import RunError
 from seq2seq.files import digest
-from seq2seq.metrics import score
+from seq2seq.metrics import build_sentence_scorer, score
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import Prepared, prepare, read_dev
 from seq2seq.recipe import Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
-from seq2seq.training.objective import CrossEntropy
+from seq2seq.training.minimum_risk import Ids, SentenceScores
+from seq2seq.training.objective import OBJECTIVES
 from seq2seq.training.trainer import Status, Trainer, count_parameters
 from seq2seq.translate import Translator
 
@@ -111,7 +112,9 @@ def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.de
         model,
         prepared.train,
         prepared.dev,
-        CrossEntropy(recipe.training, recipe.seed),
+        OBJECTIVES[recipe.training.objective](
+            recipe.training, recipe.seed, _sentence_scores(recipe, prepared)
+        ),
         _dev_scorer(recipe, prepared, device),
         run,
         recipe.seed,
@@ -165,5 +168,16 @@ def _dev_scorer(
         hypotheses = [translation.text for translation in translator.translate(sources)]
         found = score(hypotheses, [references], section)
         return {name: one.value for name, one in zip(section.metrics, found, strict=True)}
+
+    return scores
+
+
+def _sentence_scores(recipe: Recipe, prepared: Prepared) -> SentenceScores:
+    """Scores of single sentences as text, as `evaluation` would compute them."""
+    decode = prepared.tokenizers.tgt.decode
+    scorer = build_sentence_scorer(recipe.training.risk_metric, recipe.evaluation)
+
+    def scores(outputs: Ids, references: Ids) -> list[float]:
+        return scorer(decode(outputs), decode(references))
 
     return scores

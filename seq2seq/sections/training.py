@@ -10,7 +10,25 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Training(Section):
-    """Teacher-forced training."""
+    """The objective and its optimisation."""
+
+    objective: Literal["cross_entropy", "minimum_risk"] = "cross_entropy"
+    """What to minimise. `cross_entropy`: the negative log-likelihood of the references.
+    `minimum_risk`: the expected loss of quality among translations that the model samples (Shen et
+    al. 2016); it gains for a model that is trained already, with a small learning rate, and takes
+    `risk_samples` times the memory and more of the time. Its `loss` in the records is that
+    expectation, from 0 to 1; label smoothing has no part in it."""
+
+    risk_metric: Literal["bleu", "chrf"] = "bleu"
+    """Quality of a sentence for `minimum_risk`: smoothed BLEU or chrF."""
+
+    risk_samples: int = Field(default=20, ge=1)
+    """Translations that `minimum_risk` samples for a sentence, besides the reference; more are
+    better (Shen et al. took 100)."""
+
+    risk_sharpness: float = Field(default=0.005, gt=0)
+    """Exponent of the probabilities of whole translations by which `minimum_risk` expects (alpha
+    of Shen et al. 2016): near 0 all samples count alike, at 1 the likeliest one alone."""
 
     init_from: str | None = None
     """Run directory whose best weights training begins with (fine-tuning). Its tokenizer is used

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 ROW_MULTIPLE = 64
 """Features are filled up to a multiple of this: matrix products of ever new shapes would each need
@@ -67,11 +68,33 @@ def output_loss(
     return Loss(objective, cross_entropy)
 
 
+def token_losses(output: nn.Linear, features: Tensor, targets: Tensor) -> Tensor:
+    """Negative log-likelihood (N,) in nats of each target (N,) by features (N, R).
+
+    For objectives that aren't sums over tokens: what each token counts is known only when all are
+    summed up, so the logits are made again for the gradient, a chunk at a time.
+    """
+    weight, bias = output.weight.to(features.dtype), output.bias.to(features.dtype)
+
+    def losses(chunk: Tensor, target: Tensor) -> Tensor:
+        logits = F.linear(chunk, weight, bias).float()
+        return F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="none")
+
+    missing = -len(targets) % ROW_MULTIPLE
+    filled = F.pad(features, (0, 0, 0, missing)), F.pad(targets, (0, missing), value=IGNORED)
+    chunks = zip(*(torch.split(part, _chunk_rows(len(weight))) for part in filled), strict=True)
+    parts = [
+        checkpoint(losses, *chunk, use_reentrant=False, preserve_rng_state=False)
+        for chunk in chunks
+    ]
+    return torch.cat(parts)[: len(targets)]
+
+
 @torch.no_grad()
 def best_tokens(output: nn.Linear, features: Tensor) -> Tensor:
     """The most likely token, (N,), by features (N, R), a chunk of them at a time."""
     weight, bias = output.weight.to(features.dtype), output.bias.to(features.dtype)
-    chunks = torch.split(features, _chunk_rows(weight.shape[0]))
+    chunks = torch.split(features, _chunk_rows(len(weight)))
     return torch.cat([F.linear(chunk, weight, bias).argmax(dim=1) for chunk in chunks])
 
 
@@ -90,7 +113,7 @@ class _ChunkedLoss(torch.autograd.Function):
         with_grad: bool,
     ) -> tuple[Tensor, Tensor]:
         passes = len(features)
-        size = _chunk_rows(passes * weight.shape[0])
+        size = _chunk_rows(passes * len(weight))
         weight_cast = weight.detach().to(features.dtype).requires_grad_(with_grad)
         bias_cast = bias.detach().to(features.dtype).requires_grad_(with_grad)
         totals = weight.new_zeros(2)

@@ -1,21 +1,15 @@
 """What training minimises."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Protocol
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from seq2seq import recipe
 from seq2seq.data.batch import Batch
-from seq2seq.device import autocast
-from seq2seq.model.decoder import DecoderState
 from seq2seq.model.seq2seq import Seq2Seq
-from seq2seq.special import PAD
-from seq2seq.training.loss import Loss, output_loss
+from seq2seq.training.cross_entropy import CrossEntropy
+from seq2seq.training.loss import Loss
+from seq2seq.training.minimum_risk import MinimumRisk, SentenceScores
 from seq2seq.training.progress import Progress
-from seq2seq.training.teacher_forcing import draw, forcing_ratio, mix_predictions
 
 
 class Objective(Protocol):
@@ -28,90 +22,7 @@ class Objective(Protocol):
         """The sum for a batch on the model's device; `progress` says where training is."""
 
 
-class CrossEntropy:
-    """Negative log-likelihood of the references, each token after the reference up to it.
-
-    Args:
-        section: settings; they can have some of the tokens up to it be predictions.
-        seed: of the draws of these.
-    """
-
-    def __init__(self, section: recipe.Training, seed: int) -> None:
-        self.section = section
-        self.seed = seed
-
-    def size(self, batch: Batch) -> int:
-        """Target tokens."""
-        return batch.num_tokens
-
-    def __call__(self, model: Seq2Seq, batch: Batch, progress: Progress) -> Loss:
-        """See `Objective`."""
-        section = self.section
-        read = twice(batch) if section.r_drop else batch
-        with autocast(batch.src.device, section.precision):
-            state = model.encode(read.src, read.src_lengths)
-            tokens = self._mix(model, read, state, progress)
-            features = decode_in_parts(model, tokens, state, section.truncate)
-        return features_loss(model, features, batch, section.label_smoothing, section.r_drop)
-
-    def _mix(self, model: Seq2Seq, batch: Batch, state: DecoderState, progress: Progress) -> Tensor:
-        """What the decoder reads, (B, T)."""
-        tokens, ratio = batch.tgt_in, forcing_ratio(self.section, progress.update)
-        if ratio == 1:
-            return tokens
-        draws = draw(self.seed, progress.epoch, batch.index, tokens.shape[1])
-        return mix_predictions(model, tokens, state, draws.to(tokens.device), ratio)
-
-
-def decode_in_parts(
-    model: Seq2Seq, tokens: Tensor, state: DecoderState, steps: int | None
-) -> Tensor:
-    """Features (B, T, R) of a target, through which no gradient flows back further than a part.
-
-    Args:
-        model: the network.
-        tokens: what the decoder reads, (B, T).
-        state: where it starts.
-        steps: of a part; None for all in one.
-    """
-    if steps is None:
-        return model.decode(tokens, state)[0]
-    parts = []
-    for part in torch.split(tokens, steps, dim=1):
-        features, after = model.decode(part, state)
-        parts.append(features)
-        state = after.detach()
-    return torch.cat(parts, dim=1)
-
-
-def features_loss(
-    model: Seq2Seq,
-    features: Tensor,
-    batch: Batch,
-    label_smoothing: float = 0.0,
-    r_drop: float = 0.0,
-) -> Loss:
-    """Loss of features (B, T, R), or (2B, T, R) of two passes, at the real positions of a batch."""
-    targets = batch.tgt_out.flatten()
-    real = (targets != PAD).nonzero().squeeze(1)
-    passes = features.reshape(-1, len(targets), features.shape[-1])
-    return output_loss(
-        model.output,
-        passes.index_select(1, real),
-        targets.index_select(0, real),
-        label_smoothing,
-        r_drop,
-    )
-
-
-def twice(batch: Batch) -> Batch:
-    """The pairs of a batch, and all of them again below."""
-    return replace(
-        batch,
-        src=batch.src.repeat(2, 1),
-        src_lengths=batch.src_lengths.repeat(2),
-        tgt_in=batch.tgt_in.repeat(2, 1),
-        tgt_out=batch.tgt_out.repeat(2, 1),
-        index=np.tile(batch.index, 2),
-        num_tokens=2 * batch.num_tokens,
-    )
+OBJECTIVES: dict[str, Callable[[recipe.Training, int, SentenceScores], Objective]] = {
+    "cross_entropy": lambda section, seed, _: CrossEntropy(section, seed),
+    "minimum_risk": MinimumRisk,
+}

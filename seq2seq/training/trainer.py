@@ -24,9 +24,10 @@ from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.run import Run
 from seq2seq.training import averaging
+from seq2seq.training.cross_entropy import features_loss
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, validation_line
-from seq2seq.training.objective import Objective, features_loss
+from seq2seq.training.objective import Objective
 from seq2seq.training.optim import Plateau, learning_rate
 from seq2seq.training.progress import Progress, Tally
 

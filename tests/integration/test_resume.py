@@ -53,6 +53,14 @@ OTHERWISE = [
     "training.ema_decay=0.5",
     "training.validate_every=3",
 ]
+RISK = [
+    "training.objective=minimum_risk",
+    "training.risk_samples=3",
+    "training.max_epochs=1",
+    "training.validate_every=6",
+    "training.save_every=2",
+    "training.batch_size=8",
+]
 SLOW = """
 import sys, time
 from seq2seq.cli import main
@@ -96,7 +104,7 @@ def same_in(folder: Path, recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"output_dir": str(folder)})
 
 
-@pytest.fixture(params=[PLAIN, RICH, OTHERWISE], ids=["plain", "rich", "otherwise"])
+@pytest.fixture(params=[PLAIN, RICH, OTHERWISE, RISK], ids=["plain", "rich", "otherwise", "risk"])
 def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
     return toy_recipe(tmp_path, *request.param)
 

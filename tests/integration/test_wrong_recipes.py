@@ -272,6 +272,15 @@ WRONG = {
             "set null, or model.locked_dropout: false"
         ],
     ),
+    "what risk knows nothing of": Wrong(
+        "training:\n  objective: minimum_risk\n  r_drop: 5\n  teacher_forcing: 0.5\n",
+        [
+            "x.yaml:4: training.r_drop: has no part in minimum_risk; "
+            "set 0, or objective: cross_entropy",
+            "x.yaml:5: training.teacher_forcing: has no part in minimum_risk; "
+            "set 1, or objective: cross_entropy",
+        ],
+    ),
     "nothing to divide by": Wrong(
         "training:\n  optimizer: sgd\n  eps: 1e-8\n",
         ["x.yaml:4: training.eps: sgd divides by nothing; set null, or another optimizer"],

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import sacrebleu
 
 from seq2seq.errors import DataError
-from seq2seq.metrics import Score, score
+from seq2seq.metrics import Score, build_sentence_scorer, score
 from seq2seq.recipe import Evaluation
 
 WORDS = ["Der", "Hund", "läuft", "über", "die", "Straße", ",", "U.S.", "3,50", "Euro.", "„ja“"]
@@ -154,3 +155,20 @@ def test_importing_costs_neither_torch_nor_sacrebleu() -> None:
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize("tokenize", ["13a", "none"])
+def test_scores_of_sentences_are_those_of_sacrebleu(lowercase: bool, tokenize: str) -> None:
+    hypotheses, references, _ = noisy_corpus()
+    hypotheses, references = [*hypotheses, "Ja .", ""], [*references, "Ja .", "Ja ."]
+    section = Evaluation.model_validate({"lowercase": lowercase, "tokenize": tokenize})
+    bleu = build_sentence_scorer("bleu", section)(hypotheses, references)
+    chrf = build_sentence_scorer("chrf", section)(hypotheses, references)
+    for i, (line, reference) in enumerate(zip(hypotheses, references, strict=True)):
+        keys = {"lowercase": lowercase, "tokenize": tokenize, "use_effective_order": True}
+        assert bleu[i] == sacrebleu.sentence_bleu(line, [reference], **keys).score
+        if lowercase:
+            line, reference = line.lower(), reference.lower()
+        assert chrf[i] == sacrebleu.sentence_chrf(line, [reference]).score
+    assert bleu[-2] == pytest.approx(100)

@@ -7,7 +7,7 @@ from tiny import randomise
 from torch import nn
 
 from seq2seq.training import loss as loss_module
-from seq2seq.training.loss import output_loss
+from seq2seq.training.loss import best_tokens, output_loss, token_losses
 
 TOKENS, SIZE, VOCAB = 13, 6, 9
 every_smoothing = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
@@ -63,6 +63,27 @@ def build_twins():
     """An output layer, features of two passes and targets."""
     features = torch.randn(2, TOKENS, SIZE).requires_grad_()
     return randomise(nn.Linear(SIZE, VOCAB)), features, torch.randint(VOCAB, (TOKENS,))
+
+
+def test_losses_of_tokens_are_those_by_hand(chunk):
+    output, features, targets = build()
+    found = token_losses(output, features, targets)
+    logits = output(features).detach().double().numpy()
+    for one, row, target in zip(found.tolist(), logits, targets.tolist(), strict=True):
+        assert one == pytest.approx(oracles.smoothed_loss([row], [target], 0)[0], rel=1e-5)
+    weights = torch.randn(TOKENS)
+    expected = F.cross_entropy(output(features), targets, reduction="none")
+    for our, their in zip(
+        gradients((weights * found).sin().sum(), output, features),
+        gradients((weights * expected).sin().sum(), output, features),
+        strict=True,
+    ):
+        torch.testing.assert_close(our, their, atol=1e-5, rtol=1e-4)
+
+
+def test_the_best_tokens_are_those_of_all_logits(chunk):
+    output, features, _ = build()
+    assert torch.equal(best_tokens(output, features), output(features).argmax(dim=1))
 
 
 @every_smoothing

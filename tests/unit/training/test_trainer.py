@@ -34,6 +34,9 @@ def build(tmp_path: Path) -> Build:
     return built
 
 
+RISK = ["training.objective=minimum_risk", "training.risk_samples=3"]
+
+
 def records(trainer: Trainer, kind: str) -> list[dict[str, Any]]:
     lines = trainer.run.metrics_file.read_text().splitlines()
     return [record for record in map(json.loads, lines) if record["kind"] == kind]
@@ -47,7 +50,7 @@ def never() -> bool:
     return False
 
 
-@pytest.mark.parametrize("objective", [[], ["training.r_drop=1"]])
+@pytest.mark.parametrize("objective", [[], ["training.r_drop=1"], RISK])
 def test_accumulated_parts_are_one_batch(build: Build, objective: list[str]) -> None:
     # Plain gradient steps show the gradient itself, which Adam would rescale.
     settings = ["training.optimizer=sgd", "model.dropout=0", "training.schedule=null", *objective]
@@ -132,6 +135,19 @@ def test_records_count_padding(build: Build) -> None:
     trainer.fit(never)
     (record,) = records(trainer, "train")
     assert 0 < record["padding"] == pytest.approx(trainer.sampler.padding_share(0))
+
+
+def test_risk_is_recorded_per_sentence_and_perplexity_per_token(build: Build) -> None:
+    settings = ["training.log_every=13", "training.max_epochs=1", "training.learning_rate=1e-9"]
+    risk, plain = (build(*settings, "model.dropout=0", *more) for more in (RISK, []))
+    found = []
+    for trainer in (risk, plain):
+        trainer.resume()
+        trainer.fit(never)
+        found += records(trainer, "train")
+        trainer.run.checkpoint("last").unlink()
+    assert 0 < found[0]["loss"] < 1
+    assert found[0]["perplexity"] == pytest.approx(found[1]["perplexity"], rel=1e-4)
 
 
 def test_an_average_is_what_is_validated_and_saved(build: Build) -> None:
