@@ -28,7 +28,11 @@ def gradients(objective, model, batch, progress=None):
     model.zero_grad()
     loss = objective(model, batch, progress or Progress())
     loss.objective.backward()
-    return loss, {name: p.grad.clone() for name, p in model.named_parameters()}
+    return loss, gradients_of(model)
+
+
+def gradients_of(model):
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
 def same(ours, expected, **tolerances):

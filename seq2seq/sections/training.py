@@ -128,7 +128,7 @@ class Training(Section):
     """Probability that the decoder reads the reference's token instead of the model's own
     prediction, in the end ("scheduled sampling", Bengio et al. 2015). Predictions come from one
     pass over the reference (Mihaylova & Martins 2019; Duckworth et al. 2019): no loop over time,
-    half as much time again an update. 1 is off."""
+    about a fifth more time an update. 1 is off."""
 
     teacher_forcing_decay: Literal["linear", "exponential", "inverse_sigmoid"] | None = None
     """How that probability falls from 1, when u is the update over `teacher_forcing_updates`: by

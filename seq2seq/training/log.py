@@ -15,7 +15,9 @@ class MetricsLog:
     """A file with one JSON record a line.
 
     Each has `kind` (`train`, `validation` or `average`), `update`, `epoch` and `minutes` (of
-    training, over all starts of the run).
+    training, over all starts of the run). Those of training tell of the updates since the one
+    before: `loss` is the mean of what is minimised, `padding` the share of positions of batches
+    that hold no token.
     """
 
     def __init__(self, path: Path) -> None:
