@@ -43,9 +43,10 @@ class Seq2Seq(nn.Module):
         decoder = self.decoder
         num_lower = decoder.lower.rnn.num_layers
         state = self.bridge(encoded.final)
-        memory = None
+        memory, past = None, None
         if decoder.attention is not None:
             memory = decoder.attention.build_memory(encoded.states, encoded.mask)
+            past = decoder.attention.start(memory)
         feed = None
         if decoder.input_feeding:
             feed = encoded.states.new_zeros(src.shape[0], decoder.readout_size)
@@ -54,6 +55,7 @@ class Seq2Seq(nn.Module):
             tuple(part[num_lower:].contiguous() for part in state) if decoder.upper else (),
             feed,
             memory,
+            past,
         )
 
     def decode(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:

@@ -191,6 +191,27 @@ WRONG = {
             "set null, or give decoder.attention"
         ],
     ),
+    "gate without attention": Wrong(
+        "model:\n  decoder:\n    attention: null\n    context_gate: true\n",
+        [
+            "x.yaml:5: model.decoder.context_gate: needs attention; set false, or give "
+            "decoder.attention"
+        ],
+    ),
+    "heads of a kind that has one": Wrong(
+        "model:\n  decoder:\n    attention: coverage\n    attention_heads: 4\n",
+        [
+            "x.yaml:5: model.decoder.attention_heads: coverage attention has one head; set 1, or "
+            "use scaled_dot"
+        ],
+    ),
+    "heads that do not fit": Wrong(
+        "model:\n  decoder:\n    attention_heads: 5\n",
+        [
+            "x.yaml:4: model.decoder.attention_heads: must divide decoder.hidden_size (512) "
+            "without a remainder, not 5"
+        ],
+    ),
     "two ways of clipping": Wrong(
         "training:\n  clip_grad_norm: 1\n  clip_grad_value: 1\n",
         [
