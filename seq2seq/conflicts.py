@@ -28,6 +28,9 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
     if recipe.model.tied_embeddings == "three_way" and not recipe.tokenizer.joint:
         keys = "model.tied_embeddings", "tokenizer.joint"
         yield Conflict("three_way needs one vocabulary; set tokenizer.joint: true", *keys)
+    if recipe.model.decoder.copy_attention and not recipe.tokenizer.joint:
+        keys = "model.decoder.copy_attention", "tokenizer.joint"
+        yield Conflict("needs one vocabulary; set tokenizer.joint: true", *keys)
     yield from _in_training(recipe.training)
     yield from _in_decoding(recipe.decoding)
 
@@ -173,9 +176,13 @@ def _in_model(model: Model) -> Iterator[Conflict]:
 
 def _in_attention(decoder: Decoder) -> Iterator[Conflict]:
     attention, heads = decoder.attention, decoder.attention_heads
-    if attention is None and decoder.context_gate:
-        text = "needs attention; set false, or give decoder.attention"
-        yield Conflict(text, "model.decoder.context_gate", "model.decoder.attention")
+    for key in ("context_gate", "lexical", "copy_attention"):
+        if attention is None and getattr(decoder, key):
+            text = "needs attention; set false, or give decoder.attention"
+            yield Conflict(text, f"model.decoder.{key}", "model.decoder.attention")
+    if attention == "monotonic" and decoder.copy_attention:
+        text = "monotonic attention may look nowhere; use another kind"
+        yield Conflict(text, "model.decoder.copy_attention", "model.decoder.attention")
     if heads > 1 and attention not in ("dot", "scaled_dot", "luong"):
         kind = "no attention" if attention is None else f"{attention} attention"
         text = f"{kind} has one head; set 1, or use scaled_dot"

@@ -27,8 +27,11 @@ EXTRAS: list[dict[str, object]] = [
     {"deep_output": True},
     {"attention_heads": 2},
     {"attention_heads": 3, "attention": "scaled_dot", "feeding": "input"},
+    {"lexical": True},
+    {"copy_attention": True},
     {"context_gate": True, "deep_output": True, "feeding": "input"},
     {"context_gate": True, "feeding": "conditional"},
+    {"lexical": True, "copy_attention": True, "feeding": "conditional", "attention": "coverage"},
 ]
 """Keys of the decoder that add something to these."""
 

@@ -6,7 +6,8 @@ same keys. Kinds that remember where they looked before go step by step.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +21,24 @@ class Memory:
         keys: (B, S, A), or (B, heads, S, A/heads) for several heads.
         values: (B, S, M), or like the keys for several heads.
         mask: (B, S), True at real tokens.
+        tokens: source ids (B, S), if they can be copied.
+        embeddings: of the source (B, S, E), if there is a lexical model.
     """
 
     keys: Tensor
     values: Tensor
     mask: Tensor
+    tokens: Tensor | None = None
+    embeddings: Tensor | None = None
 
     def select(self, sentences: Tensor) -> "Memory":
         """Keep the given sentences, (B',)."""
-        return Memory(*(part.index_select(0, sentences) for part in vars(self).values()))
+        parts: dict[str, Any] = {
+            name: part.index_select(0, sentences)
+            for name, part in vars(self).items()
+            if part is not None
+        }
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)

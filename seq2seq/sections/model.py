@@ -80,6 +80,15 @@ class Decoder(Section):
     """Let the layer before the output read the last token's embedding too (Pascanu et al. 2014,
     Bahdanau et al. 2015)."""
 
+    lexical: bool = False
+    """Add logits that come from the attended source embeddings alone (Nguyen & Chiang 2018). For
+    rare words and small data; the output layer grows by the source embeddings' size."""
+
+    copy_attention: bool = False
+    """Let the decoder copy source tokens by their attention weights (pointer-generator, See et al.
+    2017), for names, numbers and inflection; needs one vocabulary. Label smoothing smooths what the
+    vocabulary's distribution is trained on, not what is copied."""
+
     @model_validator(mode="before")
     @classmethod
     def _feed_nothing_without_attention(cls, given: Any) -> Any:

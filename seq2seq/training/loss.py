@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from seq2seq.model.lexical import Output
 
 ROW_MULTIPLE = 64
 """Features are filled up to a multiple of this: matrix products of ever new shapes would each need
@@ -32,7 +34,7 @@ class Loss:
 
 
 def output_loss(
-    output: nn.Linear, features: Tensor, targets: Tensor, label_smoothing: float = 0.0
+    output: Output, features: Tensor, targets: Tensor, label_smoothing: float = 0.0
 ) -> Loss:
     """Loss of features (N, R) under the output layer for targets (N,), all of them real tokens.
 

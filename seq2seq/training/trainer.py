@@ -32,6 +32,7 @@ from seq2seq.training.optim import (
     clip_gradients,
     learning_rate,
 )
+from seq2seq.training.pointer_loss import pointer_loss
 
 logger = logging.getLogger(__name__)
 
@@ -184,14 +185,16 @@ class Trainer:
     def _loss(self, model: Seq2Seq, batch: Batch, label_smoothing: float = 0.0) -> Loss:
         batch = batch.to(self.device)
         with autocast(self.device, self.section.precision):
-            features = model(batch.src, batch.src_lengths, batch.tgt_in)
+            features, state = model.decode(batch.tgt_in, model.encode(batch.src, batch.src_lengths))
         real = (batch.tgt_out != PAD).flatten().nonzero().squeeze(1)
-        return output_loss(
-            model.output,
-            features.flatten(0, 1).index_select(0, real),
-            batch.tgt_out.flatten().index_select(0, real),
-            label_smoothing,
-        )
+        chosen = features.flatten(0, 1).index_select(0, real)
+        targets = batch.tgt_out.flatten().index_select(0, real)
+        if model.copying is None:
+            return output_loss(model.output, chosen, targets, label_smoothing)
+        assert state.weights is not None
+        parts = model.copying.score(features, state.weights, batch.src, batch.tgt_out)
+        generate, copied = (part.flatten().index_select(0, real) for part in parts)
+        return pointer_loss(model.output, chosen, targets, generate, copied, label_smoothing)
 
     def _done(self) -> float:
         """Share of training that is over, by the limit that will be reached first."""

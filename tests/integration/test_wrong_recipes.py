@@ -191,11 +191,13 @@ WRONG = {
             "set null, or give decoder.attention"
         ],
     ),
-    "gate without attention": Wrong(
-        "model:\n  decoder:\n    attention: null\n    context_gate: true\n",
+    "gates and output models without attention": Wrong(
+        "model:\n  decoder:\n    attention: null\n    context_gate: true\n    lexical: true\n"
+        "    copy_attention: true\n",
         [
-            "x.yaml:5: model.decoder.context_gate: needs attention; set false, or give "
+            f"x.yaml:{line}: model.decoder.{key}: needs attention; set false, or give "
             "decoder.attention"
+            for line, key in ((5, "context_gate"), (6, "lexical"), (7, "copy_attention"))
         ],
     ),
     "heads of a kind that has one": Wrong(
@@ -210,6 +212,17 @@ WRONG = {
         [
             "x.yaml:4: model.decoder.attention_heads: must divide decoder.hidden_size (512) "
             "without a remainder, not 5"
+        ],
+    ),
+    "copying between two vocabularies": Wrong(
+        "tokenizer: {joint: false}\nmodel:\n  decoder: {copy_attention: true}\n",
+        ["x.yaml:4: model.decoder.copy_attention: needs one vocabulary; set tokenizer.joint: true"],
+    ),
+    "copying from nowhere": Wrong(
+        "model:\n  decoder:\n    attention: monotonic\n    copy_attention: true\n",
+        [
+            "x.yaml:5: model.decoder.copy_attention: monotonic attention may look nowhere; "
+            "use another kind"
         ],
     ),
     "two ways of clipping": Wrong(

@@ -137,9 +137,10 @@ def test_noise_is_for_training():
 
 
 def test_memory_keeps_the_selected_sentences():
-    memory = Memory(torch.randn(3, 6, 5), torch.randn(3, 6, 4), MASK)
+    memory = Memory(torch.randn(3, 6, 5), torch.randn(3, 6, 4), MASK, embeddings=torch.randn(3, 6))
     kept = memory.select(torch.tensor([2, 0]))
-    for name in ("keys", "values", "mask"):
+    assert kept.tokens is None
+    for name in ("keys", "values", "mask", "embeddings"):
         assert torch.equal(getattr(kept, name), getattr(memory, name)[[2, 0]])
 
 

@@ -44,6 +44,7 @@ def decode_slowly(model, keys, tokens, src, lengths):
     kind, feeding = keys.get("attention", "luong"), keys.get("feeding", "first_layer")
     heads, past = keys.get("attention_heads", 1), None
     values = model.encoder(src, lengths).states[0].double().numpy()
+    source = weights_of(model.encoder.embedding)["weight"][src[0]]
     start = [part[:, 0].double().numpy() for part in state.lower]
     lower = list(zip(*start, strict=True))
     upper = list(zip(*(part[:, 0].double().numpy() for part in state.upper), strict=True))
@@ -65,9 +66,10 @@ def decode_slowly(model, keys, tokens, src, lengths):
             weights = weights_of(decoder.attention)
             if heads > 1:
                 scaled = kind == "scaled_dot"
-                context, _ = oracles.attend_with_heads(weights, heads, scaled, hidden, values)
+                found = oracles.attend_with_heads(weights, heads, scaled, hidden, values)
+                context, shares = found
             else:
-                context, _, past = oracles.attend(kind, weights, hidden, values, past)
+                context, shares, past = oracles.attend(kind, weights, hidden, values, past)
         if feeding == "conditional":
             hidden, lower = run(decoder.second, context, lower)
         if decoder.context_gate is not None:
@@ -79,7 +81,11 @@ def decode_slowly(model, keys, tokens, src, lengths):
             hidden, upper = run(decoder.upper, np.concatenate((hidden, context)), upper)
         joined = [hidden, context, word] if decoder.deep_output else [hidden, context]
         feature = np.tanh(readout["weight"] @ np.concatenate(joined) + readout["bias"])
-        features.append(feature)
+        lexical = np.zeros(0)
+        if model.lexical is not None:
+            seen = np.tanh(sum(w * e for w, e in zip(shares, source, strict=True)))
+            lexical = seen + np.tanh(weights_of(model.lexical)["layer.weight"] @ seen)
+        features.append(np.concatenate((feature, lexical)))
     return np.array(features)
 
 

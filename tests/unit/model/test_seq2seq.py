@@ -60,8 +60,11 @@ def test_every_weight_is_of_use(keys, tied):
     model = Seq2Seq(section, TGT_VOCAB, TGT_VOCAB).train()
     src, lengths = random_source([4, 6, 2])
     src, tgt = src.clamp(max=TGT_VOCAB - 1), random_target(3, 5)
-    features, _ = model.decode(tgt, model.encode(src, lengths))
+    features, state = model.decode(tgt, model.encode(src, lengths))
     log_probs = torch.log_softmax(model.output(features), dim=-1)[..., 4]
+    if model.copying is not None:
+        generate, copied = model.copying.score(features, state.weights, src, src[:, :5])
+        log_probs = torch.logaddexp(generate + log_probs, copied)
     log_probs.sum().backward()
     unused = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not unused
