@@ -209,6 +209,23 @@ def test_locked_dropout_takes_the_same_units_at_all_steps(feeding, place):
 
 
 @every_kind
+def test_bfloat16_is_near(keys):
+    model = build(keys)
+    if keys.get("attention") == "monotonic":
+        torch.nn.init.constant_(model.decoder.attention.offset, 100.0)  # it does not waver
+    src, lengths = random_source(LENGTHS)
+    tokens = random_target(3, STEPS)
+    exact = model(src, lengths, tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        features, state = model.decode(tokens, model.encode(src, lengths))
+    assert (features.float() - exact).abs().mean() < 0.05
+    if state.weights is not None:
+        assert state.weights.dtype == torch.float32
+    features.float().sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@every_kind
 def test_weights_of_the_attention_can_be_seen(keys):
     model = build(keys)
     src, lengths = random_source(LENGTHS)
