@@ -11,7 +11,7 @@ from seq2seq.settings import Conflict
 from seq2seq.sources import Corpus
 
 if TYPE_CHECKING:
-    from seq2seq.recipe import Data, Decoding, Model, Recipe, Tokenizer, Training
+    from seq2seq.recipe import Data, Decoder, Decoding, Model, Recipe, Tokenizer, Training
 
 _MEANINGFUL = {
     "columns": ("tsv", "jsonl", "hub", "directory"),
@@ -29,6 +29,9 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
     if recipe.model.tied_embeddings == "three_way" and not recipe.tokenizer.joint:
         keys = "model.tied_embeddings", "tokenizer.joint"
         yield Conflict("three_way needs one vocabulary; set tokenizer.joint: true", *keys)
+    if recipe.model.decoder.copy_attention and not recipe.tokenizer.joint:
+        keys = "model.decoder.copy_attention", "tokenizer.joint"
+        yield Conflict("needs one vocabulary; set tokenizer.joint: true", *keys)
     yield from _in_training(recipe.training)
     yield from _in_beginning(recipe)
     if recipe.training.truncate is not None and recipe.model.locked_dropout:
@@ -169,10 +172,12 @@ def _in_model(model: Model) -> Iterator[Conflict]:
             "model.encoder.embedding_dim",
             "model.decoder.embedding_dim",
         )
+    yield from _in_attention(decoder)
     size = encoder.hidden_size * (2 if encoder.bidirectional else 1)
-    if decoder.attention == "dot" and size != decoder.hidden_size:
+    plain = decoder.attention in ("dot", "scaled_dot") and decoder.attention_heads == 1
+    if plain and size != decoder.hidden_size:
         yield Conflict(
-            f"dot needs a decoder.hidden_size of {size}, the encoder's output, not "
+            f"{decoder.attention} needs a decoder.hidden_size of {size}, the encoder's output, not "
             f"{decoder.hidden_size}; or use luong",
             "model.decoder.attention",
             "model.decoder.hidden_size",
@@ -196,6 +201,25 @@ def _in_model(model: Model) -> Iterator[Conflict]:
                     f"model.decoder.{key}",
                     *(["model.encoder.bidirectional"] if key == "hidden_size" else []),
                 )
+
+
+def _in_attention(decoder: Decoder) -> Iterator[Conflict]:
+    attention, heads = decoder.attention, decoder.attention_heads
+    for key in ("context_gate", "lexical", "copy_attention"):
+        if attention is None and getattr(decoder, key):
+            text = "needs attention; set false, or give decoder.attention"
+            yield Conflict(text, f"model.decoder.{key}", "model.decoder.attention")
+    if attention == "monotonic" and decoder.copy_attention:
+        text = "monotonic attention may look nowhere; use another kind"
+        yield Conflict(text, "model.decoder.copy_attention", "model.decoder.attention")
+    if heads > 1 and attention not in ("dot", "scaled_dot", "luong"):
+        kind = "no attention" if attention is None else f"{attention} attention"
+        text = f"{kind} has one head; set 1, or use scaled_dot"
+        yield Conflict(text, "model.decoder.attention_heads", "model.decoder.attention")
+    elif decoder.hidden_size % heads:
+        text = f"must divide decoder.hidden_size ({decoder.hidden_size}) without a remainder"
+        keys = "model.decoder.attention_heads", "model.decoder.hidden_size"
+        yield Conflict(f"{text}, not {heads}", *keys)
 
 
 def _in_training(training: Training) -> Iterator[Conflict]:

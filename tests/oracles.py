@@ -60,21 +60,95 @@ def recurrent(rnn_type, weights: Weights, inputs, state=None, bidirectional=Fals
     return inputs, final
 
 
-def attend(kind, weights: Weights, query, values):
-    """The context (M,) and weights (S,) of one query (H,) over real encoder states (S, M)."""
-    scores = []
-    for value in values:
-        if kind == "dot":
-            scores.append(sum(q * k for q, k in zip(query, value, strict=True)))
-        elif kind == "luong":
-            scores.append(query @ (weights["key.weight"] @ value))
-        else:
-            inner = weights["query.weight"] @ query + weights["query.bias"]
-            inner = np.tanh(inner + weights["key.weight"] @ value)
-            scores.append((weights["energy.weight"] @ inner).item())
-    shares = np.exp(np.array(scores) - max(scores))
-    shares /= shares.sum()
-    return sum(share * value for share, value in zip(shares, values, strict=True)), shares
+def attend(kind, weights: Weights, query, values, past=None):
+    """What comes of one query (H,) over real encoder states (S, M).
+
+    Returns the context (M,), the weights (S,) and, of kinds that remember, what to give as the past
+    (S,) at the next step; None is that of the first.
+    """
+    past = first_past(kind, len(values)) if past is None else past
+    scores = [
+        score(kind, weights, query, values, position, past) for position in range(len(values))
+    ]
+    if kind == "monotonic":
+        shares = hard_shares(scores, past)
+    else:
+        shares = np.exp(np.array(scores) - max(scores))
+        shares /= shares.sum()
+    context = sum(share * value for share, value in zip(shares, values, strict=True))
+    return context, shares, past + shares if kind == "coverage" else shares
+
+
+def first_past(kind, size):
+    past = np.zeros(size)
+    past[0] = kind == "monotonic"
+    return past
+
+
+def score(kind, weights: Weights, query, values, position, past):
+    """How a query likes one encoder state."""
+    value = values[position]
+    if kind in ("dot", "scaled_dot"):
+        product = sum(q * k for q, k in zip(query, value, strict=True))
+        return product if kind == "dot" else product / math.sqrt(len(query))
+    if kind == "luong":
+        return query @ (weights["key.weight"] @ value)
+    if kind == "concat":
+        inner = np.tanh(weights["joined.weight"] @ np.concatenate((query, value)))
+        return (weights["energy.weight"] @ inner).item()
+    prefix = "" if kind == "bahdanau" else "additive."
+    inner = weights[f"{prefix}query.weight"] @ query + weights[f"{prefix}query.bias"]
+    inner = inner + weights[f"{prefix}key.weight"] @ value
+    if kind == "coverage":
+        fertility = 2 * sigmoid(weights["fertility.weight"] @ value + weights["fertility.bias"])
+        inner = inner + weights["coverage.weight"] @ (past[position] / fertility)
+    if kind == "location":
+        filters = weights["filters.weight"][:, 0]
+        places = [position + i - filters.shape[1] // 2 for i in range(filters.shape[1])]
+        around = [past[place] if 0 <= place < len(past) else 0.0 for place in places]
+        inner = inner + weights["location.weight"] @ (filters @ around)
+    energy = weights[f"{prefix}energy.weight"][0]
+    if kind == "monotonic":
+        energy = weights["scale"] * energy / math.sqrt(sum(energy**2))
+        return energy @ np.tanh(inner) + weights["offset"]
+    return energy @ np.tanh(inner)
+
+
+def hard_shares(scores, past):
+    """1 at the first position that is liked, from where the past is on."""
+    shares = np.zeros(len(scores))
+    for position in range(int(np.argmax(past)), len(scores)) if past.any() else ():
+        if scores[position] > 0:
+            shares[position] = 1
+            break
+    return shares
+
+
+def stopping_shares(probabilities, past):
+    """How likely each position is to be stopped at: every start and every walk from there."""
+    shares = np.zeros(len(past))
+    for start, share in enumerate(past):
+        for place in range(start, len(past)):
+            shares[place] += share * probabilities[place]
+            share *= 1 - probabilities[place]
+    return shares
+
+
+def attend_with_heads(weights: Weights, heads, scaled, query, values):
+    """As `attend`, with inner products of several heads."""
+    query = np.split(weights["query.weight"] @ query, heads)
+    keys, read = (
+        [np.split(weights[f"{name}.weight"] @ value, heads) for value in values]
+        for name in ("key", "value")
+    )
+    found = [
+        attend(
+            "scaled_dot" if scaled else "dot", {}, query[head], np.array([k[head] for k in keys])
+        )[1]
+        for head in range(heads)
+    ]
+    parts = [sum(found[h][s] * read[s][h] for s in range(len(values))) for h in range(heads)]
+    return weights["context.weight"] @ np.concatenate(parts), sum(found) / heads
 
 
 def smoothed_loss(logits, targets, smoothing) -> tuple[float, float]:

@@ -13,13 +13,30 @@ from seq2seq.special import EOS, PAD
 SRC_VOCAB, TGT_VOCAB = 11, 9
 
 DECODERS = [
-    (attention, feeding)
-    for attention, feeding in itertools.product(
-        ("bahdanau", "luong", "dot", None), ("first_layer", "input", None)
-    )
-    if attention or not feeding
+    *itertools.product(("bahdanau", "luong", "dot"), ("first_layer", "input", "conditional", None)),
+    *itertools.product(("coverage", "location", "monotonic"), ("first_layer", "input")),
+    ("concat", "first_layer"),
+    ("scaled_dot", "first_layer"),
+    ("location", "conditional"),
+    (None, None),
 ]
-"""All kinds of decoder: (attention, feeding)."""
+"""Decoders of all kinds: (attention, feeding)."""
+
+EXTRAS: list[dict[str, object]] = [
+    {"context_gate": True},
+    {"deep_output": True},
+    {"attention_heads": 2},
+    {"attention_heads": 3, "attention": "scaled_dot", "feeding": "input"},
+    {"lexical": True},
+    {"copy_attention": True},
+    {"context_gate": True, "deep_output": True, "feeding": "input"},
+    {"context_gate": True, "feeding": "conditional"},
+    {"lexical": True, "copy_attention": True, "feeding": "conditional", "attention": "coverage"},
+]
+"""Keys of the decoder that add something to these."""
+
+KINDS = [{"attention": attention, "feeding": feeding} for attention, feeding in DECODERS] + EXTRAS
+"""Keys of all these decoders."""
 
 
 def randomise(module: nn.Module, scale: float = 0.5) -> nn.Module:
@@ -41,7 +58,8 @@ def build_section(**keys) -> recipe.Model:
 
 
 def build_model(**keys) -> Seq2Seq:
-    model = Seq2Seq(build_section(**keys), SRC_VOCAB, keys.pop("tgt_vocab", TGT_VOCAB))
+    tgt_vocab = keys.pop("tgt_vocab", TGT_VOCAB)
+    model = Seq2Seq(build_section(**keys), SRC_VOCAB, tgt_vocab)
     randomise(model)
     return model
 

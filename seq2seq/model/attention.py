@@ -1,82 +1,21 @@
-"""Attention of decoder states over encoder states.
+"""Attention by inner products, and the kinds of attention by name."""
 
-The source is projected to keys once per sentence (`Memory`); a query may be a whole teacher-forced
-target at once, or all hypotheses of a sentence: both are just more queries to the same keys.
-"""
-
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from seq2seq.model.additive import (
+    BahdanauAttention,
+    ConcatAttention,
+    CoverageAttention,
+    LocationAttention,
+)
+from seq2seq.model.memory import Attention, Memory, read
+from seq2seq.model.monotonic import MonotonicAttention
 from seq2seq.model.recurrent import init_linear
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What is attended to: keys (B, S, A), values (B, S, M), mask (B, S), True at real tokens."""
-
-    keys: Tensor
-    values: Tensor
-    mask: Tensor
-
-    def select(self, sentences: Tensor) -> "Memory":
-        """Keep the given sentences, (B',)."""
-        return Memory(
-            self.keys.index_select(0, sentences),
-            self.values.index_select(0, sentences),
-            self.mask.index_select(0, sentences),
-        )
-
-
-class Attention(nn.Module, ABC):
-    """A kind of attention: how keys are made and scored."""
-
-    def build_memory(self, values: Tensor, mask: Tensor) -> Memory:
-        """Prepare encoder states (B, S, M) with their mask (B, S)."""
-        return Memory(self.project_keys(values), values, mask)
-
-    def forward(self, query: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Attend from each query, (B, Q, H).
-
-        Returns:
-            Contexts (B, Q, M), averages of the values, and their weights (B, Q, S), which are zero
-            at padding and sum to one.
-        """
-        scores = self.score(query, memory.keys).float()
-        scores = scores.masked_fill(~memory.mask.unsqueeze(1), float("-inf"))
-        weights = torch.softmax(scores, dim=-1)
-        return torch.bmm(weights.to(memory.values.dtype), memory.values), weights
-
-    @abstractmethod
-    def project_keys(self, values: Tensor) -> Tensor:
-        """(B, S, M) -> keys (B, S, A)."""
-
-    @abstractmethod
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Queries (B, Q, H) and keys (B, S, A) -> scores (B, Q, S)."""
-
-
-class BahdanauAttention(Attention):
-    """Additive attention, v·tanh(W q + U k) (Bahdanau et al. 2015, appendix A.1.2)."""
-
-    def __init__(self, query_size: int, value_size: int) -> None:
-        super().__init__()
-        self.query = init_linear(nn.Linear(query_size, query_size))
-        self.key = init_linear(nn.Linear(value_size, query_size, bias=False))
-        self.energy = init_linear(nn.Linear(query_size, 1, bias=False))
-
-    def project_keys(self, values: Tensor) -> Tensor:
-        """(B, S, M) -> U k, (B, S, H)."""
-        keys: Tensor = self.key(values)
-        return keys
-
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Score through a (B, Q, S, H) sum."""
-        hidden = torch.tanh(self.query(query).unsqueeze(2) + keys.unsqueeze(1))
-        scores: Tensor = self.energy(hidden).squeeze(-1)
-        return scores
 
 
 class LuongAttention(Attention):
@@ -91,29 +30,84 @@ class LuongAttention(Attention):
         keys: Tensor = self.key(values)
         return keys
 
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Inner products."""
-        return torch.bmm(query, keys.transpose(1, 2))
+    def attend(self, query: Tensor, memory: Memory, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        return read(torch.bmm(query, memory.keys.transpose(1, 2)), memory)
 
 
 class DotAttention(Attention):
-    """Plain inner product, q·k (Luong et al. 2015, equation 8); the sizes must be equal."""
+    """Plain inner product, q·k (Luong et al. 2015, equation 8); the sizes must be equal.
 
-    def __init__(self, query_size: int, value_size: int) -> None:
+    Args:
+        query_size: H.
+        value_size: M.
+        scaled: divide by the root of the size (Vaswani et al. 2017, section 3.2.1).
+    """
+
+    def __init__(self, query_size: int, value_size: int, *, scaled: bool = False) -> None:
         super().__init__()
         assert query_size == value_size, (query_size, value_size)
+        self.scale = 1 / math.sqrt(query_size) if scaled else 1.0
 
-    def project_keys(self, values: Tensor) -> Tensor:
-        """The values themselves."""
-        return values
-
-    def score(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Inner products."""
-        return torch.bmm(query, keys.transpose(1, 2))
+    def attend(self, query: Tensor, memory: Memory, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See the base class."""
+        return read(self.scale * torch.bmm(query, memory.keys.transpose(1, 2)), memory)
 
 
-ATTENTIONS: dict[str, type[BahdanauAttention] | type[LuongAttention] | type[DotAttention]] = {
+class MultiHeadAttention(Attention):
+    """Inner products in several subspaces at once (Vaswani et al. 2017, section 3.2.2).
+
+    Queries, keys and values are projected to H units, of which each head takes its share; what the
+    heads read is mapped back to M units.
+    """
+
+    def __init__(self, query_size: int, value_size: int, heads: int, *, scaled: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = init_linear(nn.Linear(query_size, query_size, bias=False))
+        self.key = init_linear(nn.Linear(value_size, query_size, bias=False))
+        self.value = init_linear(nn.Linear(value_size, query_size, bias=False))
+        self.context = init_linear(nn.Linear(query_size, value_size, bias=False))
+        self.head = DotAttention(query_size // heads, query_size // heads, scaled=scaled)
+
+    def build_memory(self, values: Tensor, mask: Tensor) -> Memory:
+        """Project the encoder states for all heads."""
+        return Memory(self._split(self.key(values)), self._split(self.value(values)), mask)
+
+    def attend(self, query: Tensor, memory: Memory, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        """See the base class; to a head each pair of sentence and head is a sentence."""
+        parts = Memory(
+            memory.keys.flatten(0, 1),
+            memory.values.flatten(0, 1),
+            memory.mask.repeat_interleave(self.heads, dim=0),
+        )
+        queries = self._split(self.query(query)).flatten(0, 1)
+        contexts, weights = self.head.attend(queries, parts, None)
+        joined = contexts.view(len(query), self.heads, *contexts.shape[1:]).transpose(1, 2)
+        weights = weights.view(len(query), self.heads, *weights.shape[1:])
+        return self.context(joined.flatten(2)), weights.mean(dim=1)
+
+    def _split(self, features: Tensor) -> Tensor:
+        """(B, ·, H) -> (B, heads, ·, H/heads)."""
+        parts = features.view(*features.shape[:2], self.heads, -1)
+        return parts.transpose(1, 2).contiguous()
+
+
+ATTENTIONS: dict[str, Callable[[int, int], Attention]] = {
     "bahdanau": BahdanauAttention,
+    "concat": ConcatAttention,
     "luong": LuongAttention,
     "dot": DotAttention,
+    "scaled_dot": partial(DotAttention, scaled=True),
+    "coverage": CoverageAttention,
+    "location": LocationAttention,
+    "monotonic": MonotonicAttention,
 }
+"""Kinds of attention, made from H and M."""
+
+
+def build_attention(kind: str, query_size: int, value_size: int, heads: int = 1) -> Attention:
+    """An attention of queries of H over values of M; kinds of inner products have several heads."""
+    if heads > 1:
+        return MultiHeadAttention(query_size, value_size, heads, scaled=kind == "scaled_dot")
+    return ATTENTIONS[kind](query_size, value_size)

@@ -1,5 +1,6 @@
 """Dropout with cheap random numbers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,11 +55,24 @@ class Dropout(nn.Module):
         mask = self.draw(inputs[:, :1] if self.locked else inputs)
         return inputs if mask is None else inputs * mask
 
-    def draw(self, like: Tensor) -> Tensor | None:
-        """What to multiply units of the shape of `like` with; None for nothing to drop.
+    def over_steps(self) -> Callable[[Tensor], Tensor]:
+        """Dropout for a loop over time, to be called with (B, T, …) step by step.
 
-        Loops over time draw one mask for all steps if dropout is locked.
+        If it is locked, the units that the first call drops stay dropped.
         """
+        if not self.locked:
+            return self
+        drawn: list[Tensor | None] = []
+
+        def drop(inputs: Tensor) -> Tensor:
+            if not drawn:
+                drawn.append(self.draw(inputs[:, :1]))
+            return inputs if drawn[0] is None else inputs * drawn[0]
+
+        return drop
+
+    def draw(self, like: Tensor) -> Tensor | None:
+        """What to multiply units of the shape of `like` with; None for nothing to drop."""
         if not self.training or not self.probability:
             return None
         if like.device.type != "cpu":

@@ -39,9 +39,10 @@ class Embedding(nn.Embedding):
         return embedded if self.scale == 1.0 else embedded * self.scale
 
 
-def build_output(size: int, vocab_size: int) -> nn.Linear:
+def build_output(size: int, vocab_size: int, *, bias: bool = True) -> nn.Linear:
     """The output layer, features (…, size) -> logits (…, V)."""
-    layer = nn.Linear(size, vocab_size)
+    layer = nn.Linear(size, vocab_size, bias=bias)
     nn.init.normal_(layer.weight, std=OUTPUT_GAIN / math.sqrt(size))
-    nn.init.zeros_(layer.bias)
+    if bias:
+        nn.init.zeros_(layer.bias)
     return layer

@@ -1,13 +1,18 @@
 """The whole network: encoder, bridge, decoder and output layer."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
+from seq2seq.model.copying import Copying
 from seq2seq.model.decoder import Decoder, DecoderState
 from seq2seq.model.dropout import build_dropouts
 from seq2seq.model.embedding import Embedding, build_output
 from seq2seq.model.encoder import Encoder, EncoderOutput
+from seq2seq.model.lexical import Lexical, LexicalOutput, Output
+from seq2seq.model.memory import Memory
 from seq2seq.model.recurrent import NUM_STATES, State, init_linear
 
 
@@ -15,7 +20,9 @@ class Seq2Seq(nn.Module):
     """An attentional encoder-decoder.
 
     `encode` then `decode` gives features (…, R); `output` turns these into logits (…, V). The two
-    are apart so that training can fuse the output layer with its loss.
+    are apart so that training can fuse the output layer with its loss. With a lexical model the
+    features are readouts and lexical ones side by side. With copying, what `output` gives is only
+    one part of a mixture.
     """
 
     def __init__(self, section: recipe.Model, src_vocab_size: int, tgt_vocab_size: int) -> None:
@@ -33,9 +40,13 @@ class Seq2Seq(nn.Module):
         memory_size = self.encoder.output_size
         self.decoder = Decoder(decoder, tgt_embedding, memory_size, readout_size, dropouts)
         self.bridge = Bridge(section, memory_size)
-        self.output = build_output(readout_size, tgt_vocab_size)
+        output = build_output(readout_size, tgt_vocab_size)
         if tied:
-            self.output.weight = tgt_embedding.weight
+            output.weight = tgt_embedding.weight
+        lexical_size = encoder.embedding_dim if decoder.lexical else 0
+        self.lexical = Lexical(lexical_size) if decoder.lexical else None
+        self.output: Output = LexicalOutput(output, lexical_size) if decoder.lexical else output
+        self.copying = Copying(readout_size + lexical_size) if decoder.copy_attention else None
 
     def encode(self, src: Tensor, lengths: Tensor) -> DecoderState:
         """Read src (B, S) with real lengths (B,) on the CPU; one decoder row per sentence."""
@@ -43,9 +54,15 @@ class Seq2Seq(nn.Module):
         decoder = self.decoder
         num_lower = decoder.lower.rnn.num_layers
         state = self.bridge(encoded.final)
-        memory = None
+        memory, past = None, None
         if decoder.attention is not None:
-            memory = decoder.attention.build_memory(encoded.states, encoded.mask)
+            plain: Memory = decoder.attention.build_memory(encoded.states, encoded.mask)
+            past = decoder.attention.start(plain)
+            memory = replace(
+                plain,
+                tokens=None if self.copying is None else src,
+                embeddings=None if self.lexical is None else self.encoder.embedding(src),
+            )
         feed = None
         if decoder.input_feeding:
             feed = encoded.states.new_zeros(src.shape[0], decoder.readout_size)
@@ -54,12 +71,17 @@ class Seq2Seq(nn.Module):
             tuple(part[num_lower:].contiguous() for part in state) if decoder.upper else (),
             feed,
             memory,
+            past,
         )
 
     def decode(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read tokens (N, T); features of each next token (N, T, R) and the state after them."""
-        result: tuple[Tensor, DecoderState] = self.decoder(tokens, state)
-        return result
+        features, state = self.decoder(tokens, state)
+        if self.lexical is not None:
+            assert state.memory is not None
+            lexical = self.lexical(state.weights, state.memory.embeddings)
+            features = torch.cat((features, lexical.to(features.dtype)), dim=-1)
+        return features, state
 
     def forward(self, src: Tensor, lengths: Tensor, tgt_in: Tensor) -> Tensor:
         """Teacher forcing: features (B, T, R), each predicting what follows in tgt_in (B, T)."""
@@ -68,8 +90,14 @@ class Seq2Seq(nn.Module):
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """A search step: last tokens (N,) -> log-probabilities (N, V) of the next ones."""
         features, state = self.decode(tokens.unsqueeze(1), state)
-        logits: Tensor = self.output(features.squeeze(1))
-        return torch.log_softmax(logits.float(), dim=-1), state
+        features = features.squeeze(1)
+        log_probs = torch.log_softmax(self.output(features).float(), dim=-1)
+        if self.copying is not None:
+            assert state.weights is not None and state.memory is not None
+            weights, src = state.weights.squeeze(1), state.memory.tokens
+            assert src is not None
+            log_probs = self.copying.mix(features, log_probs, weights, src)
+        return log_probs, state
 
 
 class Bridge(nn.Module):

@@ -8,8 +8,10 @@ from seq2seq.settings import Section
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 RnnType = Literal["gru", "lstm"]
-AttentionType = Literal["bahdanau", "luong", "dot"]
-Feeding = Literal["first_layer", "input"]
+AttentionType = Literal[
+    "bahdanau", "concat", "luong", "dot", "scaled_dot", "coverage", "location", "monotonic"
+]
+Feeding = Literal["first_layer", "input", "conditional"]
 
 
 class Encoder(Section):
@@ -47,15 +49,45 @@ class Decoder(Section):
     """Recurrent layers."""
 
     attention: AttentionType | None = "luong"
-    """How decoder states are compared with encoder states: additive (Bahdanau et al. 2015),
-    `luong` for a learnt bilinear form ("general", Luong et al. 2015) or their plain `dot` product.
-    `null`: no attention, the decoder knows the source by its initial state alone."""
+    """How decoder states are compared with encoder states. By a product: `luong` for a learnt
+    bilinear form ("general", Luong et al. 2015), their plain `dot` product, or `scaled_dot`, which
+    divides it by the root of the size (Vaswani et al. 2017). Through a layer: additive `bahdanau`
+    (Bahdanau et al. 2015), or `concat`, the same without a bias (Luong et al. 2015). Additive and
+    with a memory, which takes a loop over time: `coverage` knows how much of each token was
+    attended to before, so that less is left out or said twice (Tu et al. 2016); `location` knows
+    where it looked last, for long sources in target order (Chorowski et al. 2015); `monotonic` only
+    moves forward, for transcription of characters or sounds (Raffel et al. 2017). `null`: no
+    attention, the decoder knows the source by its initial state alone."""
+
+    attention_heads: int = Field(default=1, ge=1)
+    """Heads of `dot`, `scaled_dot` or `luong` attention. More than one attend to several places at
+    once, each by inner products of its own projections of queries, keys and values (Vaswani et al.
+    2017)."""
 
     feeding: Feeding | None = "first_layer"
     """Where the attended source goes. `first_layer`: the first layer attends and the layers above
     read the result (GNMT, Wu et al. 2016); trains without a loop over time. `input`: the result
-    joins the next step's input (Luong et al. 2015); several times slower. `null`: only into the
+    joins the next step's input (Luong et al. 2015); several times slower. `conditional`: a second
+    transition takes the first layer's state through it before the next step (the conditional GRU of
+    Nematus, Sennrich et al. 2017; LSTM cells do it too); slower as well. `null`: only into the
     output layer, and so without attention."""
+
+    context_gate: bool = False
+    """Weigh the attended source against the decoder state with a gate (Tu et al. 2017), so that
+    words of meaning follow the source and words of form the target."""
+
+    deep_output: bool = False
+    """Let the layer before the output read the last token's embedding too (Pascanu et al. 2014,
+    Bahdanau et al. 2015)."""
+
+    lexical: bool = False
+    """Add logits that come from the attended source embeddings alone (Nguyen & Chiang 2018). For
+    rare words and small data; the output layer grows by the source embeddings' size."""
+
+    copy_attention: bool = False
+    """Let the decoder copy source tokens by their attention weights (pointer-generator, See et al.
+    2017), for names, numbers and inflection; needs one vocabulary. Label smoothing smooths what the
+    vocabulary's distribution is trained on, not what is copied."""
 
     @model_validator(mode="before")
     @classmethod

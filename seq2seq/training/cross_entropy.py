@@ -9,10 +9,11 @@ from torch import Tensor
 from seq2seq import recipe
 from seq2seq.data.batch import Batch
 from seq2seq.device import autocast
-from seq2seq.model.decoder import DecoderState
+from seq2seq.model.decoder import DecoderState, join_steps
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import PAD
 from seq2seq.training.loss import Loss, output_loss
+from seq2seq.training.pointer_loss import pointer_loss
 from seq2seq.training.progress import Progress
 from seq2seq.training.teacher_forcing import draw, forcing_ratio, mix_predictions
 
@@ -40,8 +41,8 @@ class CrossEntropy:
         with autocast(batch.src.device, section.precision):
             state = model.encode(read.src, read.src_lengths)
             tokens = self._mix(model, read, state, progress)
-            features = decode_in_parts(model, tokens, state, section.truncate)
-        return features_loss(model, features, batch, section.label_smoothing, section.r_drop)
+            decoded = decode_in_parts(model, tokens, state, section.truncate)
+        return features_loss(model, *decoded, batch, section.label_smoothing, section.r_drop)
 
     def _mix(self, model: Seq2Seq, batch: Batch, state: DecoderState, progress: Progress) -> Tensor:
         """What the decoder reads, (B, T)."""
@@ -54,43 +55,56 @@ class CrossEntropy:
 
 def decode_in_parts(
     model: Seq2Seq, tokens: Tensor, state: DecoderState, steps: int | None
-) -> Tensor:
-    """Features (B, T, R) of a target, through which no gradient flows back further than a part.
+) -> tuple[Tensor, DecoderState]:
+    """Decode a target so that no gradient flows back further than a part of it.
 
     Args:
         model: the network.
         tokens: what the decoder reads, (B, T).
         state: where it starts.
         steps: of a part; None for all in one.
+
+    Returns:
+        Features (B, T, R), and the state after them with the attention weights of all steps.
     """
     if steps is None:
-        return model.decode(tokens, state)[0]
-    parts = []
+        return model.decode(tokens, state)
+    features, weights = [], []
     for part in torch.split(tokens, steps, dim=1):
-        features, after = model.decode(part, state)
-        parts.append(features)
-        state = after.detach()
-    return torch.cat(parts, dim=1)
+        feature, state = model.decode(part, state.detach())
+        features.append(feature)
+        weights.append(state.weights)
+    return torch.cat(features, dim=1), replace(state, weights=join_steps(weights))
 
 
 def features_loss(
     model: Seq2Seq,
     features: Tensor,
+    state: DecoderState,
     batch: Batch,
     label_smoothing: float = 0.0,
     r_drop: float = 0.0,
 ) -> Loss:
-    """Loss of features (B, T, R), or (2B, T, R) of two passes, at the real positions of a batch."""
+    """Loss at the real positions of a batch.
+
+    Args:
+        model: the network.
+        features: (B, T, R), or (2B, T, R) of two passes.
+        state: after them.
+        batch: what they are to predict.
+        label_smoothing: see `output_loss`.
+        r_drop: see `output_loss`.
+    """
     targets = batch.tgt_out.flatten()
     real = (targets != PAD).nonzero().squeeze(1)
-    passes = features.reshape(-1, len(targets), features.shape[-1])
-    return output_loss(
-        model.output,
-        passes.index_select(1, real),
-        targets.index_select(0, real),
-        label_smoothing,
-        r_drop,
-    )
+    passes = features.reshape(-1, len(targets), features.shape[-1]).index_select(1, real)
+    targets = targets.index_select(0, real)
+    if model.copying is None:
+        return output_loss(model.output, passes, targets, label_smoothing, r_drop)
+    assert state.weights is not None
+    parts = model.copying.score(features, state.weights, batch.src, batch.tgt_out)
+    generate, copied = (part.flatten().index_select(0, real) for part in parts)
+    return pointer_loss(model.output, passes[0], targets, generate, copied, label_smoothing)
 
 
 def twice(batch: Batch) -> Batch:

@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+
+from seq2seq.model.lexical import Output
 
 ROW_MULTIPLE = 64
 """Features are filled up to a multiple of this: matrix products of ever new shapes would each need
@@ -33,7 +35,7 @@ class Loss:
 
 
 def output_loss(
-    output: nn.Linear,
+    output: Output,
     features: Tensor,
     targets: Tensor,
     label_smoothing: float = 0.0,
@@ -68,7 +70,7 @@ def output_loss(
     return Loss(objective, cross_entropy)
 
 
-def token_losses(output: nn.Linear, features: Tensor, targets: Tensor) -> Tensor:
+def token_losses(output: Output, features: Tensor, targets: Tensor) -> Tensor:
     """Negative log-likelihood (N,) in nats of each target (N,) by features (N, R).
 
     For objectives that aren't sums over tokens: what each token counts is known only when all are
@@ -91,7 +93,7 @@ def token_losses(output: nn.Linear, features: Tensor, targets: Tensor) -> Tensor
 
 
 @torch.no_grad()
-def best_tokens(output: nn.Linear, features: Tensor) -> Tensor:
+def best_tokens(output: Output, features: Tensor) -> Tensor:
     """The most likely token, (N,), by features (N, R), a chunk of them at a time."""
     weight, bias = output.weight.to(features.dtype), output.bias.to(features.dtype)
     chunks = torch.split(features, _chunk_rows(len(weight)))

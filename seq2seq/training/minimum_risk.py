@@ -119,7 +119,7 @@ class MinimumRisk:
         with autocast(batch.src.device, self.section.precision):
             state = model.encode(batch.src, batch.src_lengths)
             state = state.select(sentences.repeat_interleave(tokens.shape[1]))
-            features = decode_in_parts(model, read, state, self.section.truncate)
+            features, _ = decode_in_parts(model, read, state, self.section.truncate)
         rows, steps = (said != PAD).nonzero(as_tuple=True)
         losses = token_losses(model.output, features[rows, steps], said[rows, steps])
         return -losses.new_zeros(len(said)).index_add(0, rows, losses).view(tokens.shape[:2])

@@ -285,8 +285,8 @@ class Trainer:
         for index in _sampler(self.dev, 64, "sentences", 0).batches(0):
             batch = load_batch(self.dev, index).to(self.device)
             with autocast(self.device, self.section.precision):
-                features = model(batch.src, batch.src_lengths, batch.tgt_in)
-            total += float(features_loss(model, features, batch).cross_entropy)
+                decoded = model.decode(batch.tgt_in, model.encode(batch.src, batch.src_lengths))
+            total += float(features_loss(model, *decoded, batch).cross_entropy)
             tokens += batch.num_tokens
         return total / tokens
 

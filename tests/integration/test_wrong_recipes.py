@@ -194,6 +194,40 @@ WRONG = {
             "set null, or give decoder.attention"
         ],
     ),
+    "gates and output models without attention": Wrong(
+        "model:\n  decoder:\n    attention: null\n    context_gate: true\n    lexical: true\n"
+        "    copy_attention: true\n",
+        [
+            f"x.yaml:{line}: model.decoder.{key}: needs attention; set false, or give "
+            "decoder.attention"
+            for line, key in ((5, "context_gate"), (6, "lexical"), (7, "copy_attention"))
+        ],
+    ),
+    "heads of a kind that has one": Wrong(
+        "model:\n  decoder:\n    attention: coverage\n    attention_heads: 4\n",
+        [
+            "x.yaml:5: model.decoder.attention_heads: coverage attention has one head; set 1, or "
+            "use scaled_dot"
+        ],
+    ),
+    "heads that do not fit": Wrong(
+        "model:\n  decoder:\n    attention_heads: 5\n",
+        [
+            "x.yaml:4: model.decoder.attention_heads: must divide decoder.hidden_size (512) "
+            "without a remainder, not 5"
+        ],
+    ),
+    "copying between two vocabularies": Wrong(
+        "tokenizer: {joint: false}\nmodel:\n  decoder: {copy_attention: true}\n",
+        ["x.yaml:4: model.decoder.copy_attention: needs one vocabulary; set tokenizer.joint: true"],
+    ),
+    "copying from nowhere": Wrong(
+        "model:\n  decoder:\n    attention: monotonic\n    copy_attention: true\n",
+        [
+            "x.yaml:5: model.decoder.copy_attention: monotonic attention may look nowhere; "
+            "use another kind"
+        ],
+    ),
     "two ways of clipping": Wrong(
         "training:\n  clip_grad_norm: 1\n  clip_grad_value: 1\n",
         [

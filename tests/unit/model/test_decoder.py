@@ -5,7 +5,7 @@ import oracles
 import pytest
 import torch
 from tiny import (
-    DECODERS,
+    KINDS,
     TGT_VOCAB,
     build_model,
     build_section,
@@ -23,53 +23,75 @@ from seq2seq.model.recurrent import RNNS
 LENGTHS = [4, 6, 1]
 STEPS = 5
 every_decoder = pytest.mark.parametrize(
-    ("attention", "feeding", "rnn_type", "layers"),
-    [(*kind, rnn_type, layers) for kind, rnn_type, layers in product(DECODERS, RNNS, (1, 2, 3))],
+    ("keys", "rnn_type", "layers"),
+    list(product(KINDS, RNNS, (1, 3))),
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
 )
-every_kind = pytest.mark.parametrize(("attention", "feeding"), DECODERS)
+every_kind = pytest.mark.parametrize(
+    "keys", KINDS, ids=lambda keys: "-".join(map(str, keys.values()))
+)
 
 
-def build(attention, feeding, rnn_type="lstm", layers=2):
-    keys = {"attention": attention, "feeding": feeding, "rnn_type": rnn_type}
-    return build_model(decoder=keys | {"num_layers": layers})
+def build(keys, rnn_type="lstm", layers=2):
+    return build_model(
+        encoder={"embedding_dim": 5}, decoder={**keys, "rnn_type": rnn_type, "num_layers": layers}
+    )
 
 
-def decode_slowly(model, kind, feeding, tokens, state):
+def decode_slowly(model, keys, tokens, src, lengths):
     """Features (T, R) of one sentence from the definition: what each part reads, step by step."""
-    decoder = model.decoder
-    top = decoder.upper
+    decoder, state = model.decoder, model.encode(src, lengths)
+    kind, feeding = keys.get("attention", "luong"), keys.get("feeding", "first_layer")
+    heads, past = keys.get("attention_heads", 1), None
+    values = model.encoder(src, lengths).states[0].double().numpy()
+    source = weights_of(model.encoder.embedding)["weight"][src[0]]
     start = [part[:, 0].double().numpy() for part in state.lower]
     lower = list(zip(*start, strict=True))
     upper = list(zip(*(part[:, 0].double().numpy() for part in state.upper), strict=True))
-    values = None if kind is None else state.memory.values[0].double().numpy()
     embedding = weights_of(decoder.embedding)["weight"]
-    readout = weights_of(decoder.readout)
+    readout, rnn_type = weights_of(decoder.readout), decoder.lower.rnn_type
     feature = np.zeros(decoder.readout_size)
     features = []
+
+    def run(stack, inputs, before):
+        outputs, after = oracles.recurrent(rnn_type, weights_of(stack.rnn), inputs[None], before)
+        return outputs[0], after
+
     for token in tokens.tolist():
-        inputs = embedding[token]
-        if feeding == "input":
-            inputs = np.concatenate((inputs, feature))
-        rnn_type = decoder.lower.rnn_type
-        outputs, lower = oracles.recurrent(
-            rnn_type, weights_of(decoder.lower.rnn), inputs[None], lower
-        )
-        hidden, context = outputs[0], np.zeros(0)
+        word = embedding[token]
+        inputs = np.concatenate((word, feature)) if feeding == "input" else word
+        hidden, lower = run(decoder.lower, inputs, lower)
+        context = np.zeros(0)
         if kind is not None:
-            context, _ = oracles.attend(kind, weights_of(decoder.attention), hidden, values)
-        if top is not None:
-            inputs = np.concatenate((hidden, context))
-            outputs, upper = oracles.recurrent(rnn_type, weights_of(top.rnn), inputs[None], upper)
-            hidden = outputs[0]
-        joined = np.concatenate((hidden, context))
-        feature = np.tanh(readout["weight"] @ joined + readout["bias"])
-        features.append(feature)
+            weights = weights_of(decoder.attention)
+            if heads > 1:
+                scaled = kind == "scaled_dot"
+                found = oracles.attend_with_heads(weights, heads, scaled, hidden, values)
+                context, shares = found
+            else:
+                context, shares, past = oracles.attend(kind, weights, hidden, values, past)
+        if feeding == "conditional":
+            hidden, lower = run(decoder.second, context, lower)
+        if decoder.context_gate is not None:
+            weights = weights_of(decoder.context_gate)
+            gate = weights["gate.weight"] @ np.concatenate((word, hidden, context))
+            gate = oracles.sigmoid(gate + weights["gate.bias"])
+            hidden, context = (1 - gate) * hidden, gate * (weights["context.weight"] @ context)
+        if decoder.upper is not None:
+            hidden, upper = run(decoder.upper, np.concatenate((hidden, context)), upper)
+        joined = [hidden, context, word] if decoder.deep_output else [hidden, context]
+        feature = np.tanh(readout["weight"] @ np.concatenate(joined) + readout["bias"])
+        lexical = np.zeros(0)
+        if model.lexical is not None:
+            seen = np.tanh(sum(w * e for w, e in zip(shares, source, strict=True)))
+            lexical = seen + np.tanh(weights_of(model.lexical)["layer.weight"] @ seen)
+        features.append(np.concatenate((feature, lexical)))
     return np.array(features)
 
 
 @every_decoder
-def test_search_takes_the_path_of_training(attention, feeding, rnn_type, layers):
-    model = build(attention, feeding, rnn_type, layers)
+def test_search_takes_the_path_of_training(keys, rnn_type, layers):
+    model = build(keys, rnn_type, layers)
     src, lengths = random_source(LENGTHS)
     tokens = random_target(len(LENGTHS), STEPS)
     with torch.no_grad():
@@ -86,22 +108,23 @@ def test_search_takes_the_path_of_training(attention, feeding, rnn_type, layers)
 
 
 @every_decoder
-def test_features_are_those_of_the_definition(attention, feeding, rnn_type, layers):
-    model = build(attention, feeding, rnn_type, layers)
-    num_upper = layers - 1 if feeding == "first_layer" else 0
+def test_features_are_those_of_the_definition(keys, rnn_type, layers):
+    model = build(keys, rnn_type, layers)
+    feeding = keys.get("feeding", "first_layer")
+    num_upper = layers - 1 if feeding in ("first_layer", "conditional") else 0
     assert (model.decoder.upper.rnn.num_layers if model.decoder.upper else 0) == num_upper
     src, lengths = random_source([5])
     tokens = random_target(1, STEPS)
     with torch.no_grad():
         state = model.encode(src, lengths)
         features, _ = model.decode(tokens, state)
-    expected = decode_slowly(model, attention, feeding, tokens[0], state)
+        expected = decode_slowly(model, keys, tokens[0], src, lengths)
     np.testing.assert_allclose(features[0], expected, atol=1e-5)
 
 
 @every_kind
-def test_rows_of_a_sentence_share_its_memory(attention, feeding):
-    model = build(attention, feeding)
+def test_rows_of_a_sentence_share_its_memory(keys):
+    model = build(keys)
     src, lengths = random_source(LENGTHS)
     width = 3
     tokens = random_target(len(LENGTHS) * width, STEPS)
@@ -114,8 +137,8 @@ def test_rows_of_a_sentence_share_its_memory(attention, feeding):
 
 
 @every_kind
-def test_rows_and_sentences_can_be_reordered_and_dropped(attention, feeding):
-    model = build(attention, feeding)
+def test_rows_and_sentences_can_be_reordered_and_dropped(keys):
+    model = build(keys)
     src, lengths = random_source(LENGTHS)
     tokens = random_target(6, STEPS)
     rows, sentences = torch.tensor([5, 4, 1, 1]), torch.tensor([2, 0])
@@ -128,8 +151,8 @@ def test_rows_and_sentences_can_be_reordered_and_dropped(attention, feeding):
 
 
 @every_kind
-def test_features_do_not_know_the_future(attention, feeding):
-    model = build(attention, feeding)
+def test_features_do_not_know_the_future(keys):
+    model = build(keys)
     src, lengths = random_source(LENGTHS)
     tokens = random_target(3, STEPS)
     changed = tokens.clone()
@@ -140,28 +163,83 @@ def test_features_do_not_know_the_future(attention, feeding):
 
 
 @every_kind
-def test_only_attention_sees_the_memory(attention, feeding):
-    model = build_model(decoder={"attention": attention, "feeding": feeding}, bridge=None)
+def test_only_attention_sees_the_memory(keys):
+    model = build_model(encoder={"embedding_dim": 5}, decoder=keys, bridge=None)
+    if keys.get("attention") == "monotonic":
+        torch.nn.init.constant_(model.decoder.attention.offset, 100.0)  # it does look
     tokens = random_target(1, STEPS)
     features = [model(*random_source([n]), tokens) for n in (3, 6)]
-    assert torch.equal(*features) is (attention is None)
+    assert torch.equal(*features) is (keys.get("attention", "") is None)
+
+
+def build_dropping(keys, **dropout):
+    section = build_section(decoder={**keys, "num_layers": 1}).decoder
+    embedding = Embedding(TGT_VOCAB, section.embedding_dim, tied=False)
+    return randomise(Decoder(section, embedding, 6, 6, Dropouts(**dropout)))
 
 
 @every_kind
-def test_dropout_acts_in_training_only(attention, feeding):
-    keys = {"attention": attention, "feeding": feeding, "num_layers": 1}
-    section = build_section(decoder=keys).decoder
-    decoder = randomise(
-        Decoder(
-            section,
-            Embedding(TGT_VOCAB, section.embedding_dim, tied=False),
-            6,
-            6,
-            Dropouts(0.5, 0.5, 0.5),
-        )
-    )
-    state = build(attention, feeding, layers=1).encode(*random_source(LENGTHS))
+def test_dropout_acts_in_training_only(keys):
+    decoder = build_dropping(keys, embedding=0.5, hidden=0.5, output=0.5)
+    state = build(keys, layers=1).encode(*random_source(LENGTHS))
     tokens = random_target(3, STEPS)
     assert torch.equal(decoder(tokens, state)[0], decoder(tokens, state)[0])
     decoder.train()
     assert not torch.equal(decoder(tokens, state)[0], decoder(tokens, state)[0])
+
+
+@pytest.mark.parametrize("feeding", ["first_layer", "input", "conditional"])
+@pytest.mark.parametrize("place", ["hidden", "output"])
+def test_locked_dropout_takes_the_same_units_at_all_steps(feeding, place):
+    def dropped(locked):
+        decoder = build_dropping({"feeding": feeding}, **{place: 0.5}, locked=locked).train()
+        seen = []
+        read = {"hidden": decoder.attention, "output": decoder}[place]
+        if place == "hidden":
+            read.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+        features, _ = decoder(tokens, state)
+        return (torch.cat(seen, dim=1) if seen else features) == 0
+
+    state = build({"feeding": feeding}, layers=1).encode(*random_source(LENGTHS))
+    tokens = random_target(3, 20)
+    locked, free = dropped(True), dropped(False)
+    assert locked.shape == (3, 20, 6)
+    assert torch.equal(locked, locked[:, :1].expand_as(locked)) and locked.any()
+    assert not torch.equal(free, free[:, :1].expand_as(free))
+
+
+@every_kind
+def test_bfloat16_is_near(keys):
+    model = build(keys)
+    if keys.get("attention") == "monotonic":
+        torch.nn.init.constant_(model.decoder.attention.offset, 100.0)  # it does not waver
+    src, lengths = random_source(LENGTHS)
+    tokens = random_target(3, STEPS)
+    exact = model(src, lengths, tokens)
+    with torch.autocast("cpu", torch.bfloat16):
+        features, state = model.decode(tokens, model.encode(src, lengths))
+    assert (features.float() - exact).abs().mean() < 0.05
+    if state.weights is not None:
+        assert state.weights.dtype == torch.float32
+    features.float().sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@every_kind
+def test_weights_of_the_attention_can_be_seen(keys):
+    model = build(keys)
+    src, lengths = random_source(LENGTHS)
+    tokens = random_target(6, STEPS)
+    with torch.no_grad():
+        state = model.encode(src, lengths).select(torch.arange(3).repeat_interleave(2))
+        _, after = model.decode(tokens, state)
+        steps = []
+        for token in tokens.split(1, dim=1):
+            _, state = model.decode(token, state)
+            steps.append(state.weights)
+    if keys.get("attention", "luong") is None:
+        assert after.weights is None
+        return
+    assert after.weights.shape == (6, STEPS, max(LENGTHS))
+    torch.testing.assert_close(torch.cat(steps, dim=1), after.weights, atol=1e-6, rtol=1e-5)
+    assert after.select(torch.arange(6)).weights is None

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from tiny import (
-    DECODERS,
+    KINDS,
     SRC_VOCAB,
     TGT_VOCAB,
     build_model,
@@ -17,6 +17,9 @@ from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import PAD
 
 LENGTHS = [4, 6, 1]
+every_kind = pytest.mark.parametrize(
+    "keys", KINDS, ids=lambda keys: "-".join(map(str, keys.values()))
+)
 
 
 def num_parameters(model):
@@ -51,13 +54,18 @@ def test_padding_embeds_to_nothing(tied):
 
 
 @pytest.mark.parametrize("tied", [None, "two_way", "three_way"])
-@pytest.mark.parametrize(("attention", "feeding"), DECODERS)
-def test_every_weight_is_of_use(attention, feeding, tied):
-    decoder = {"attention": attention, "feeding": feeding}
-    model = Seq2Seq(build_section(decoder=decoder, tied_embeddings=tied), TGT_VOCAB, TGT_VOCAB)
+@every_kind
+def test_every_weight_is_of_use(keys, tied):
+    section = build_section(decoder=keys, tied_embeddings=tied, dropout=0.0)
+    model = Seq2Seq(section, TGT_VOCAB, TGT_VOCAB).train()
     src, lengths = random_source([4, 6, 2])
-    features = model.eval()(src.clamp(max=TGT_VOCAB - 1), lengths, random_target(3, 5))
-    model.output(features).logsumexp(dim=-1).sum().backward()
+    src, tgt = src.clamp(max=TGT_VOCAB - 1), random_target(3, 5)
+    features, state = model.decode(tgt, model.encode(src, lengths))
+    log_probs = torch.log_softmax(model.output(features), dim=-1)[..., 4]
+    if model.copying is not None:
+        generate, copied = model.copying.score(features, state.weights, src, src[:, :5])
+        log_probs = torch.logaddexp(generate + log_probs, copied)
+    log_probs.sum().backward()
     unused = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not unused
 
@@ -103,12 +111,9 @@ def test_without_a_bridge_the_decoder_starts_at_zero(rnn_type):
 
 
 @pytest.mark.parametrize("rnn_type", RNNS)
-@pytest.mark.parametrize(("attention", "feeding"), DECODERS)
-def test_padding_and_neighbours_change_nothing(attention, feeding, rnn_type):
-    model = build_model(
-        encoder={"rnn_type": rnn_type},
-        decoder={"attention": attention, "feeding": feeding, "rnn_type": rnn_type},
-    )
+@every_kind
+def test_padding_and_neighbours_change_nothing(keys, rnn_type):
+    model = build_model(encoder={"rnn_type": rnn_type}, decoder={**keys, "rnn_type": rnn_type})
     src, lengths = random_source(LENGTHS)
     tgt = random_target(len(LENGTHS), 5)
     together = model(src, lengths, tgt)
@@ -118,6 +123,25 @@ def test_padding_and_neighbours_change_nothing(attention, feeding, rnn_type):
     for i, length in enumerate(LENGTHS):
         alone = model(src[i : i + 1, :length], lengths[i : i + 1], tgt[i : i + 1, : i + 2])
         torch.testing.assert_close(together[i, : i + 2], alone[0], atol=1e-6, rtol=1e-5)
+
+
+@every_kind
+def test_search_keeps_rows_and_sentences_apart(keys):
+    model = build_model(decoder=keys, tgt_vocab=SRC_VOCAB)
+    src, lengths = random_source(LENGTHS)
+    tokens = random_target(len(LENGTHS) * 2, 3).unbind(1)
+    with torch.no_grad():
+        together = model.encode(src, lengths).select(torch.arange(3).repeat_interleave(2))
+        for token in tokens[:2]:
+            _, together = model.step(token, together)
+        together = together.select(torch.tensor([5, 4, 1, 0]), torch.tensor([2, 0]))
+        found, _ = model.step(tokens[2][[5, 4, 1, 0]], together)
+        for place, row in enumerate((5, 4, 1, 0)):
+            one = row // 2
+            alone = model.encode(src[one : one + 1, : LENGTHS[one]], lengths[one : one + 1])
+            for token in tokens:
+                expected, alone = model.step(token[row : row + 1], alone)
+            torch.testing.assert_close(found[place], expected[0], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("tied", [None, "two_way"])

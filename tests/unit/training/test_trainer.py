@@ -10,6 +10,7 @@ import torch
 from toy import toy_recipe
 
 from seq2seq import checkpoint as checkpoints
+from seq2seq.data.batch import load_batch
 from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import prepare
@@ -108,6 +109,30 @@ def test_losses_are_better_when_they_are_lower(build: Build) -> None:
     trainer.fit(never)
     losses = [record["loss"] for record in records(trainer, "validation")]
     assert trainer.progress.best == -min(losses)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["copy_attention=true"],
+        ["lexical=true", "attention=coverage", "feeding=conditional"],
+        ["lexical=true", "copy_attention=true", "feeding=input"],
+        ["attention=monotonic"],
+    ],
+)
+def test_the_loss_is_that_of_what_search_predicts(build: Build, settings: list[str]) -> None:
+    trainer = build("training.max_updates=2", *(f"model.decoder.{each}" for each in settings))
+    trainer.fit(never)
+    model, total, tokens = trainer.model.eval(), 0.0, 0
+    for index in range(len(trainer.dev)):
+        batch = load_batch(trainer.dev, np.array([index]))
+        with torch.inference_mode():
+            state = model.encode(batch.src, batch.src_lengths)
+            for token, target in zip(batch.tgt_in[0], batch.tgt_out[0], strict=True):
+                log_probs, state = model.step(token.view(1), state)
+                total -= log_probs[0, target].item()
+                tokens += 1
+    assert trainer._dev_loss(model) == pytest.approx(total / tokens, rel=1e-4)
 
 
 def test_records_say_where_training_is(build: Build) -> None:

@@ -1,0 +1,57 @@
+"""Words predicted from the words that are attended to (Nguyen & Chiang 2018)."""
+
+import torch
+from torch import Tensor, nn
+
+from seq2seq.model.embedding import build_output
+from seq2seq.model.memory import average
+from seq2seq.model.recurrent import init_linear
+
+
+class Lexical(nn.Module):
+    """Features of the next token from the source embeddings under the attention alone.
+
+    With f the tanh of the embeddings' average by the attention weights, they are f + tanh(W f).
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.layer = init_linear(nn.Linear(size, size, bias=False))
+
+    def forward(self, weights: Tensor, embeddings: Tensor) -> Tensor:
+        """Weights (N, T, S) and embeddings (B, S, E) -> features (N, T, E)."""
+        seen = torch.tanh(average(weights, embeddings))
+        return seen + torch.tanh(self.layer(seen))
+
+
+class LexicalOutput(nn.Module):
+    """An output layer over readouts and lexical features side by side, (…, R + E).
+
+    The logits are the sum of those of two layers, of which only that of the readouts may share its
+    weights with embeddings. There is one bias.
+    """
+
+    def __init__(self, readout: nn.Linear, size: int) -> None:
+        super().__init__()
+        self.readout = readout
+        self.lexical = build_output(size, readout.out_features, bias=False)
+
+    @property
+    def weight(self) -> Tensor:
+        """The weights of both layers, (V, R + E)."""
+        return torch.cat((self.readout.weight, self.lexical.weight), dim=1)
+
+    @property
+    def bias(self) -> Tensor:
+        """The bias, (V,)."""
+        return self.readout.bias
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (…, R + E) -> logits (…, V)."""
+        size = self.readout.in_features
+        logits: Tensor = self.readout(features[..., :size]) + self.lexical(features[..., size:])
+        return logits
+
+
+Output = nn.Linear | LexicalOutput
+"""A layer from features to logits."""
