@@ -149,6 +149,7 @@ def _in_model(model: Model) -> Iterator[Conflict]:
             "model.decoder.hidden_size",
             "model.encoder.hidden_size",
         )
+    yield from _in_recurrent(model)
     if model.bridge == "copy":
         both = {
             "rnn_type": (encoder.rnn_type, decoder.rnn_type),
@@ -167,6 +168,29 @@ def _in_model(model: Model) -> Iterator[Conflict]:
                     f"model.decoder.{key}",
                     *(["model.encoder.bidirectional"] if key == "hidden_size" else []),
                 )
+
+
+def _in_recurrent(model: Model) -> Iterator[Conflict]:
+    encoder, decoder = model.encoder, model.decoder
+    kinds = {"encoder": encoder.rnn_type, "decoder": decoder.rnn_type}
+    depths = {"encoder": encoder.transition_depth, "decoder": decoder.transition_depth}
+    for side, kind in kinds.items():
+        if depths[side] > 1 and kind != "gru":
+            text = f"{kind} takes one step per token; set 1, or rnn_type: gru"
+            keys = f"model.{side}.transition_depth", f"model.{side}.rnn_type"
+            yield Conflict(text, *keys)
+    if encoder.alternating and encoder.bidirectional:
+        text = "bidirectional layers read both ways already; set bidirectional: false"
+        yield Conflict(text, "model.encoder.alternating", "model.encoder.bidirectional")
+    if encoder.pyramid_layers >= encoder.num_layers:
+        text = f"must be less than num_layers ({encoder.num_layers}), not {encoder.pyramid_layers}"
+        yield Conflict(text, "model.encoder.pyramid_layers", "model.encoder.num_layers")
+    types = tuple(f"model.{side}.rnn_type" for side in kinds)
+    if all(kind in ("ssru", "mingru") for kind in kinds.values()):
+        for key in ("recurrent_dropout", "weight_dropout"):
+            if getattr(model, key) > 0:
+                text = "ssru and mingru have no recurrent weights; set 0, or another rnn_type"
+                yield Conflict(text, f"model.{key}", *types)
 
 
 def _in_training(training: Training) -> Iterator[Conflict]:

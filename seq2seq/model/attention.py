@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from seq2seq.model.recurrent import init_linear
+from seq2seq.model.initialise import init_linear
 
 
 @dataclass(frozen=True)

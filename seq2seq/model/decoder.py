@@ -4,16 +4,20 @@ There is one path for training, scoring and search: `forward` over any number of
 these are the whole target, in search one, with several hypotheses (rows) per sentence.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
 from seq2seq.model.attention import ATTENTIONS, Memory
+from seq2seq.model.cells import Noise, State
 from seq2seq.model.dropout import Dropout, Dropouts
 from seq2seq.model.embedding import Embedding
-from seq2seq.model.recurrent import Recurrent, State, init_linear
+from seq2seq.model.initialise import init_linear
+from seq2seq.model.recurrent import Recurrent
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,17 @@ class Decoder(nn.Module):
         self.dropout = Dropout(dropouts.hidden, locked=dropouts.locked)
         self.output_dropout = Dropout(dropouts.output, locked=dropouts.locked)
         fed = section.embedding_dim + (readout_size if self.input_feeding else 0)
-        self.lower = Recurrent(section.rnn_type, fed, hidden, num_lower, dropout=dropouts.hidden)
+        build = partial(
+            Recurrent,
+            section.rnn_type,
+            hidden_size=hidden,
+            residual=section.residual,
+            transition_depth=section.transition_depth,
+            dropouts=dropouts,
+        )
+        self.lower = build(fed, num_layers=num_lower)
         self.upper = (
-            Recurrent(
-                section.rnn_type, hidden + context, hidden, num_upper, dropout=dropouts.hidden
-            )
-            if num_upper
-            else None
+            build(hidden + context, num_layers=num_upper, on_top=True) if num_upper else None
         )
         self.attention = (
             ATTENTIONS[section.attention](hidden, memory_size) if section.attention else None
@@ -91,17 +99,20 @@ class Decoder(nn.Module):
         embedded = self.embedding_dropout(self.embedding(tokens))
         if not self.input_feeding:
             return self._run(embedded, state)
+        noise = self.lower.draw(embedded)
         features = []
         for step in embedded.split(1, dim=1):
             assert state.feed is not None
             fed = torch.cat((step, state.feed.unsqueeze(1).to(step.dtype)), dim=-1)
-            feature, state = self._run(fed, state)
+            feature, state = self._run(fed, state, noise)
             features.append(feature)
         return torch.cat(features, dim=1), state
 
-    def _run(self, inputs: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+    def _run(
+        self, inputs: Tensor, state: DecoderState, noise: Sequence[Noise] | None = None
+    ) -> tuple[Tensor, DecoderState]:
         """All layers over inputs (N, T, ·), through the attention at once."""
-        hidden, lower = self.lower(inputs, state.lower)
+        hidden, lower = self.lower(inputs, state.lower, noise=noise)
         hidden = self.dropout(hidden)
         context = self._attend(hidden, state.memory)
         upper = state.upper

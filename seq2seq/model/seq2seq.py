@@ -4,11 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
+from seq2seq.model.cells import State
 from seq2seq.model.decoder import Decoder, DecoderState
 from seq2seq.model.dropout import build_dropouts
 from seq2seq.model.embedding import Embedding, build_output
 from seq2seq.model.encoder import Encoder, EncoderOutput
-from seq2seq.model.recurrent import NUM_STATES, State, init_linear
+from seq2seq.model.initialise import init_linear
+from seq2seq.model.recurrent import NUM_STATES
 
 
 class Seq2Seq(nn.Module):
@@ -41,7 +43,7 @@ class Seq2Seq(nn.Module):
         """Read src (B, S) with real lengths (B,) on the CPU; one decoder row per sentence."""
         encoded: EncoderOutput = self.encoder(src, lengths)
         decoder = self.decoder
-        num_lower = decoder.lower.rnn.num_layers
+        num_lower = decoder.lower.num_layers
         state = self.bridge(encoded.final)
         memory = None
         if decoder.attention is not None:

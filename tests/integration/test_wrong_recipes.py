@@ -184,6 +184,32 @@ WRONG = {
             "encoder's output, not 100; or use luong"
         ],
     ),
+    "cells that cannot do it": Wrong(
+        "model:\n"
+        "  encoder: {rnn_type: ssru, transition_depth: 2}\n"
+        "  decoder:\n    rnn_type: mingru\n"
+        "  recurrent_dropout: 0.1\n"
+        "  weight_dropout: 0.2\n",
+        [
+            "x.yaml:3: model.encoder.transition_depth: ssru takes one step per token; set 1, "
+            "or rnn_type: gru",
+            "x.yaml:6: model.recurrent_dropout: ssru and mingru have no recurrent weights; set 0, "
+            "or another rnn_type",
+            "x.yaml:7: model.weight_dropout: ssru and mingru have no recurrent weights; set 0, "
+            "or another rnn_type",
+        ],
+    ),
+    "both ways and in turn": Wrong(
+        "model:\n  encoder:\n    alternating: true\n    bidirectional: true\n",
+        [
+            "x.yaml:4: model.encoder.alternating: bidirectional layers read both ways already; "
+            "set bidirectional: false"
+        ],
+    ),
+    "pyramid without layers": Wrong(
+        "model:\n  encoder: {pyramid_layers: 2, num_layers: 2}\n",
+        ["x.yaml:3: model.encoder.pyramid_layers: must be less than num_layers (2), not 2"],
+    ),
     "feeding without attention": Wrong(
         "model:\n  decoder:\n    attention: null\n    feeding: input\n",
         [

@@ -9,6 +9,7 @@ from tiny import (
     TGT_VOCAB,
     build_model,
     build_section,
+    layers_of,
     random_source,
     random_target,
     randomise,
@@ -29,12 +30,12 @@ every_decoder = pytest.mark.parametrize(
 every_kind = pytest.mark.parametrize(("attention", "feeding"), DECODERS)
 
 
-def build(attention, feeding, rnn_type="lstm", layers=2):
-    keys = {"attention": attention, "feeding": feeding, "rnn_type": rnn_type}
+def build(attention, feeding, rnn_type="lstm", layers=2, **keys):
+    keys |= {"attention": attention, "feeding": feeding, "rnn_type": rnn_type}
     return build_model(decoder=keys | {"num_layers": layers})
 
 
-def decode_slowly(model, kind, feeding, tokens, state):
+def decode_slowly(model, kind, feeding, tokens, state, residual=False):
     """Features (T, R) of one sentence from the definition: what each part reads, step by step."""
     decoder = model.decoder
     top = decoder.upper
@@ -52,14 +53,16 @@ def decode_slowly(model, kind, feeding, tokens, state):
             inputs = np.concatenate((inputs, feature))
         rnn_type = decoder.lower.rnn_type
         outputs, lower = oracles.recurrent(
-            rnn_type, weights_of(decoder.lower.rnn), inputs[None], lower
+            rnn_type, layers_of(decoder.lower), inputs[None], lower, residual=residual
         )
         hidden, context = outputs[0], np.zeros(0)
         if kind is not None:
             context, _ = oracles.attend(kind, weights_of(decoder.attention), hidden, values)
         if top is not None:
             inputs = np.concatenate((hidden, context))
-            outputs, upper = oracles.recurrent(rnn_type, weights_of(top.rnn), inputs[None], upper)
+            outputs, upper = oracles.recurrent(
+                rnn_type, layers_of(top), inputs[None], upper, residual=residual, on_top=True
+            )
             hidden = outputs[0]
         joined = np.concatenate((hidden, context))
         feature = np.tanh(readout["weight"] @ joined + readout["bias"])
@@ -67,6 +70,7 @@ def decode_slowly(model, kind, feeding, tokens, state):
     return np.array(features)
 
 
+@pytest.mark.usefixtures("doubles")
 @every_decoder
 def test_search_takes_the_path_of_training(attention, feeding, rnn_type, layers):
     model = build(attention, feeding, rnn_type, layers)
@@ -85,11 +89,12 @@ def test_search_takes_the_path_of_training(attention, feeding, rnn_type, layers)
             torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("doubles")
 @every_decoder
 def test_features_are_those_of_the_definition(attention, feeding, rnn_type, layers):
     model = build(attention, feeding, rnn_type, layers)
     num_upper = layers - 1 if feeding == "first_layer" else 0
-    assert (model.decoder.upper.rnn.num_layers if model.decoder.upper else 0) == num_upper
+    assert (model.decoder.upper.num_layers if model.decoder.upper else 0) == num_upper
     src, lengths = random_source([5])
     tokens = random_target(1, STEPS)
     with torch.no_grad():
@@ -97,6 +102,38 @@ def test_features_are_those_of_the_definition(attention, feeding, rnn_type, laye
         features, _ = model.decode(tokens, state)
     expected = decode_slowly(model, attention, feeding, tokens[0], state)
     np.testing.assert_allclose(features[0], expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("doubles")
+@pytest.mark.parametrize("rnn_type", ["lstm", "ssru"])
+@pytest.mark.parametrize("feeding", ["first_layer", "input"])
+def test_residual_connections_pass_by_the_attention(feeding, rnn_type):
+    model = build("luong", feeding, rnn_type, layers=3, residual=True)
+    src, lengths = random_source([5])
+    tokens = random_target(1, STEPS)
+    with torch.no_grad():
+        state = model.encode(src, lengths)
+        features, _ = model.decode(tokens, state)
+    expected = decode_slowly(model, "luong", feeding, tokens[0], state, residual=True)
+    np.testing.assert_allclose(features[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        {"hidden_dropout": 0.5, "locked_dropout": True},
+        {"recurrent_dropout": 0.5},
+        {"weight_dropout": 0.5},
+    ],
+)
+def test_noise_of_the_stack_is_drawn_once_for_all_steps(noise):
+    model = build_model(decoder={"feeding": "input", "num_layers": 3}, **({"dropout": 0.0} | noise))
+    stack, drawn = model.decoder.train().lower, []
+    stack.register_forward_hook(
+        lambda m, args, kw, out: drawn.append(kw["noise"]), with_kwargs=True
+    )
+    model.decode(random_target(3, STEPS), model.encode(*random_source(LENGTHS)))
+    assert len(drawn) == STEPS and len(set(map(id, drawn))) == 1
 
 
 @every_kind
