@@ -191,6 +191,11 @@ def _in_recurrent(model: Model) -> Iterator[Conflict]:
             if getattr(model, key) > 0:
                 text = "ssru and mingru have no recurrent weights; set 0, or another rnn_type"
                 yield Conflict(text, f"model.{key}", *types)
+    if model.forget_bias is not None and not any(
+        kind in ("lstm", "ln_lstm", "ssru", "mingru") for kind in kinds.values()
+    ):
+        text = f"{' and '.join(sorted(set(kinds.values())))} have no forget gate; set null"
+        yield Conflict(text, "model.forget_bias", *types)
 
 
 def _in_training(training: Training) -> Iterator[Conflict]:

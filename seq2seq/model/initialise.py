@@ -1,9 +1,11 @@
 """First weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from seq2seq import recipe
 
 INITIALIZERS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "xavier": lambda weight, limit: nn.init.xavier_uniform_(weight),
@@ -45,6 +47,28 @@ def set_forget_bias(layer: nn.Module, value: float) -> None:
     for name, parameter in layer.named_parameters(recurse=False):
         if gate is not None and name.startswith("bias_ih"):
             nn.init.constant_(torch.split(parameter.data, _hidden_size(layer))[gate], value)
+
+
+def redraw(model: nn.Module, kept: Iterable[Tensor], section: recipe.Model) -> None:
+    """Fill weights anew where the recipe wants others than those each layer starts with.
+
+    Args:
+        model: all layers.
+        kept: weights with a scale of their own.
+        section: the initialisers.
+    """
+    scaled = {id(parameter) for parameter in kept}
+    for layer in model.modules():
+        for name, parameter in layer.named_parameters(recurse=False):
+            recurrent = name.startswith("weight_hh")
+            kind = section.recurrent_initializer if recurrent else section.initializer
+            usual = "orthogonal" if recurrent else "xavier"
+            if kind == usual or parameter.dim() < 2 or id(parameter) in scaled:
+                continue
+            for gate in _gates(layer, name, parameter) or [parameter.data]:
+                INITIALIZERS[kind](gate, section.init_range)
+        if section.forget_bias is not None:
+            set_forget_bias(layer, section.forget_bias)
 
 
 def _gates(layer: nn.Module, name: str, parameter: Tensor) -> Sequence[Tensor]:

@@ -9,7 +9,7 @@ from seq2seq.model.decoder import Decoder, DecoderState
 from seq2seq.model.dropout import build_dropouts
 from seq2seq.model.embedding import Embedding, build_output
 from seq2seq.model.encoder import Encoder, EncoderOutput
-from seq2seq.model.initialise import init_linear
+from seq2seq.model.initialise import init_linear, redraw
 from seq2seq.model.recurrent import NUM_STATES
 
 
@@ -38,6 +38,8 @@ class Seq2Seq(nn.Module):
         self.output = build_output(readout_size, tgt_vocab_size)
         if tied:
             self.output.weight = tgt_embedding.weight
+        scaled = (src_embedding, tgt_embedding, self.output)
+        redraw(self, [weight for part in scaled for weight in part.parameters()], section)
 
     def encode(self, src: Tensor, lengths: Tensor) -> DecoderState:
         """Read src (B, S) with real lengths (B,) on the CPU; one decoder row per sentence."""

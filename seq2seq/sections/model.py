@@ -8,6 +8,7 @@ from seq2seq.settings import Section
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 RnnType = Literal["rnn_tanh", "rnn_relu", "gru", "lstm", "ln_lstm", "ln_gru", "ssru", "mingru"]
+Initializer = Literal["xavier", "he", "uniform"]
 AttentionType = Literal["bahdanau", "luong", "dot"]
 Feeding = Literal["first_layer", "input"]
 
@@ -138,6 +139,20 @@ class Model(Section):
     weight_dropout: Probability = 0.0
     """Probability to drop a recurrent weight, the same ones for a whole batch (DropConnect, Merity
     et al. 2018). For small data; keeps the fused calls and so the speed."""
+
+    initializer: Initializer = "xavier"
+    """First weights of inputs and feed-forward layers: `xavier` (Glorot & Bengio 2010), `he` (He et
+    al. 2015), or `uniform` within ±`init_range`. Embeddings and output layer have their own."""
+
+    recurrent_initializer: Literal["orthogonal", "xavier", "he", "uniform"] = "orthogonal"
+    """First weights between the steps of a recurrent layer (`orthogonal`: Saxe et al. 2014)."""
+
+    init_range: float = Field(default=0.1, gt=0)
+    """The largest weight of `uniform` initialisers."""
+
+    forget_bias: float | None = None
+    """First bias of forget gates; a higher one remembers longer. Default: 1 in LSTMs (Jozefowicz et
+    al. 2015), 0 in `ssru` and `mingru`."""
 
     tied_embeddings: Literal["two_way", "three_way"] | None = None
     """Share weights: `two_way` target embedding and output layer, `three_way` the source

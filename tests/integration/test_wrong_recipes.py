@@ -199,6 +199,10 @@ WRONG = {
             "or another rnn_type",
         ],
     ),
+    "forget gates of none": Wrong(
+        "model:\n  forget_bias: 2\n  encoder: {rnn_type: rnn_relu}\n  decoder: {rnn_type: gru}\n",
+        ["x.yaml:3: model.forget_bias: gru and rnn_relu have no forget gate; set null"],
+    ),
     "both ways and in turn": Wrong(
         "model:\n  encoder:\n    alternating: true\n    bidirectional: true\n",
         [
