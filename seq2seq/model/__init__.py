@@ -2,6 +2,6 @@
 
 Legend of every shape: B batch, S source length, T target length, E embedding, H decoder hidden,
 M encoder output, A attention keys, V vocabulary, K beam, L layers, R readout, N = B·K rows in
-search. Masks are True at real tokens. `recurrent` <- `encoder`; `attention` and `recurrent` <-
-`decoder`; `seq2seq` puts them together.
+search. Masks are True at real tokens. `cells` <- `layers` <- `recurrent` <- `encoder`; `attention`
+and `recurrent` <- `decoder`; `seq2seq` puts them together.
 """

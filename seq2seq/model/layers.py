@@ -6,7 +6,8 @@ the state after the last real step of each direction.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -88,10 +89,7 @@ class FusedLayers(nn.RNNBase):
         self, inputs: Sequence[Tensor], state: State, noise: Noise, *batch_first: bool
     ) -> tuple[Tensor, State]:
         weights = [noise.weight(weight) for layer in self.all_weights for weight in layer]
-        with warnings.catch_warnings():
-            if noise.weights and weights[0].is_cuda:
-                # cuDNN copies weights that don't lie side by side; these can't but be new ones.
-                warnings.filterwarnings("ignore", "RNN module weights are not part of single")
+        with _quiet_about_copies() if noise.weights else nullcontext():
             outputs, *final = MODES[self.mode][0](
                 *inputs,
                 state if len(state) > 1 else state[0],
@@ -125,6 +123,14 @@ class FusedLayers(nn.RNNBase):
 
         runs = [build_run(*weights) for weights in self.all_weights]
         return run_directions(runs, inputs, state, lengths, noise)
+
+
+@contextmanager
+def _quiet_about_copies() -> Iterator[None]:
+    """On a GPU torch warns of copying weights that don't lie side by side, as new ones can't."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single")
+        yield
 
 
 class CellLayer(nn.Module):

@@ -64,6 +64,7 @@ class Recurrent(nn.Module):
         dropouts: Dropouts | None = None,
     ) -> None:
         super().__init__()
+        assert transition_depth == 1 or rnn_type == "gru", rnn_type
         dropouts = dropouts or Dropouts()
         self.rnn_type = rnn_type
         self.num_layers = num_layers
