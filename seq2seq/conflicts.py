@@ -34,9 +34,7 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
         yield Conflict("needs one vocabulary; set tokenizer.joint: true", *keys)
     yield from _in_training(recipe.training)
     yield from _in_beginning(recipe)
-    if recipe.training.truncate is not None and recipe.model.locked_dropout:
-        text = "locked dropout cannot be cut; set null, or model.locked_dropout: false"
-        yield Conflict(text, "training.truncate", "model.locked_dropout")
+    yield from _between_model_and_training(recipe.model, recipe.training)
     yield from _in_decoding(recipe.decoding)
 
 
@@ -183,6 +181,7 @@ def _in_model(model: Model) -> Iterator[Conflict]:
             "model.decoder.hidden_size",
             "model.encoder.hidden_size",
         )
+    yield from _in_recurrent(model)
     if model.bridge == "copy":
         both = {
             "rnn_type": (encoder.rnn_type, decoder.rnn_type),
@@ -222,6 +221,38 @@ def _in_attention(decoder: Decoder) -> Iterator[Conflict]:
         yield Conflict(f"{text}, not {heads}", *keys)
 
 
+def _in_recurrent(model: Model) -> Iterator[Conflict]:
+    encoder, decoder = model.encoder, model.decoder
+    kinds = {"encoder": encoder.rnn_type, "decoder": decoder.rnn_type}
+    depths = {"encoder": encoder.transition_depth, "decoder": decoder.transition_depth}
+    for side, kind in kinds.items():
+        if depths[side] > 1 and kind != "gru":
+            text = f"{kind} takes one step per token; set 1, or rnn_type: gru"
+            keys = f"model.{side}.transition_depth", f"model.{side}.rnn_type"
+            yield Conflict(text, *keys)
+    if encoder.alternating and encoder.bidirectional:
+        text = "bidirectional layers read both ways already; set bidirectional: false"
+        yield Conflict(text, "model.encoder.alternating", "model.encoder.bidirectional")
+    if encoder.pyramid_layers >= encoder.num_layers:
+        text = f"must be less than num_layers ({encoder.num_layers}), not {encoder.pyramid_layers}"
+        yield Conflict(text, "model.encoder.pyramid_layers", "model.encoder.num_layers")
+    for key in ("lexical", "copy_attention"):
+        if encoder.pyramid_layers and getattr(decoder, key):
+            text = "pyramid_layers leave no place for each source token; set false, or 0 layers"
+            yield Conflict(text, f"model.decoder.{key}", "model.encoder.pyramid_layers")
+    types = tuple(f"model.{side}.rnn_type" for side in kinds)
+    if all(kind in ("ssru", "mingru") for kind in kinds.values()):
+        for key in ("recurrent_dropout", "weight_dropout"):
+            if getattr(model, key) > 0:
+                text = "ssru and mingru have no recurrent weights; set 0, or another rnn_type"
+                yield Conflict(text, f"model.{key}", *types)
+    if model.forget_bias is not None and not any(
+        kind in ("lstm", "ln_lstm", "ssru", "mingru") for kind in kinds.values()
+    ):
+        text = f"{' and '.join(sorted(set(kinds.values())))} have no forget gate; set null"
+        yield Conflict(text, "model.forget_bias", *types)
+
+
 def _in_training(training: Training) -> Iterator[Conflict]:
     if training.clip_grad_value is not None and training.clip_grad_norm is not None:
         text = "clip_grad_norm is given too; set one of them to null"
@@ -252,6 +283,25 @@ def _in_training(training: Training) -> Iterator[Conflict]:
     if training.eps is not None and training.optimizer == "sgd":
         text = "sgd divides by nothing; set null, or another optimizer"
         yield Conflict(text, "training.eps", "training.optimizer")
+
+
+def _between_model_and_training(model: Model, training: Training) -> Iterator[Conflict]:
+    """What a way of training asks of the network."""
+    whole = {"locked_dropout": "false", "recurrent_dropout": "0", "weight_dropout": "0"}
+    for key, off in whole.items():
+        if training.truncate is not None and getattr(model, key):
+            text = f"what is dropped for a whole target cannot be cut; set null, or {key}: {off}"
+            yield Conflict(text, "training.truncate", f"model.{key}")
+    if model.decoder.copy_attention:
+        others = {
+            "r_drop": (training.r_drop > 0, "0"),
+            "teacher_forcing": (training.teacher_forcing < 1, "1"),
+            "objective": (training.objective == "minimum_risk", "cross_entropy"),
+        }
+        for key, (given, off) in others.items():
+            if given:
+                text = f"knows nothing of copied tokens; set {off}, or copy_attention: false"
+                yield Conflict(text, f"training.{key}", "model.decoder.copy_attention")
 
 
 def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:

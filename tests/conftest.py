@@ -14,3 +14,13 @@ def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     recipe = toy_recipe(tmp_path_factory.mktemp("toy"), "training.max_epochs=12")
     return train(recipe).run_dir
+
+
+@pytest.fixture
+def doubles():
+    """Numbers of 64 bits: cells normalised over few units multiply the errors of rounding."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -19,44 +19,143 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def lstm_cell(x, state, w_ih, w_hh, b_ih, b_hh):
-    hidden, cell = state
-    enter, forget, new, leave = np.split(w_ih @ x + b_ih + w_hh @ hidden + b_hh, 4)
+def normalised(x, weight, bias=0.0):
+    return (x - x.mean()) / np.sqrt(x.var() + 1e-5) * weight + bias
+
+
+def normalised_gates(w, side, groups, x):
+    """Each group of gates normalised by itself, `side` being input or hidden."""
+    parts = np.split(x, np.cumsum(groups)[:-1] * len(x) // sum(groups))
+    gains = [w[f"{side}_norm.norms.{i}.weight"] for i in range(len(groups))]
+    return np.concatenate([normalised(*both) for both in zip(parts, gains, strict=True)])
+
+
+def lstm_gates(gates, cell, seen):
+    enter, forget, new, leave = np.split(gates, 4)
     cell = sigmoid(forget) * cell + sigmoid(enter) * np.tanh(new)
-    return sigmoid(leave) * np.tanh(cell), cell
+    return sigmoid(leave) * np.tanh(seen(cell)), cell
 
 
-def gru_cell(x, state, w_ih, w_hh, b_ih, b_hh):
-    (hidden,) = state
-    reset_x, update_x, new_x = np.split(w_ih @ x + b_ih, 3)
-    reset_h, update_h, new_h = np.split(w_hh @ hidden + b_hh, 3)
+def gru_gates(x, h, hidden):
+    reset_x, update_x, new_x = np.split(x, 3)
+    reset_h, update_h, new_h = np.split(h, 3)
     update = sigmoid(update_x + update_h)
     new = np.tanh(new_x + sigmoid(reset_x + reset_h) * new_h)
-    return ((1 - update) * new + update * hidden,)
+    return (1 - update) * new + update * hidden
 
 
-def recurrent(rnn_type, weights: Weights, inputs, state=None, bidirectional=False):
-    """Run a stack over one sequence (T, E).
+def lstm_cell(x, state, factor, w):
+    gates = w["weight_ih"] @ x + w["bias_ih"] + w["weight_hh"] @ (factor * state[0]) + w["bias_hh"]
+    return lstm_gates(gates, state[1], lambda cell: cell)
+
+
+def gru_cell(x, state, factor, w):
+    x, h = w["weight_ih"] @ x + w["bias_ih"], w["weight_hh"] @ (factor * state[0]) + w["bias_hh"]
+    return (gru_gates(x, h, state[0]),)
+
+
+def plain_cell(activate):
+    def cell(x, state, factor, w):
+        x = w["weight_ih"] @ x + w["bias_ih"]
+        return (activate(x + w["weight_hh"] @ (factor * state[0]) + w["bias_hh"]),)
+
+    return cell
+
+
+def ln_lstm_cell(x, state, factor, w):
+    x = normalised_gates(w, "input", [4], w["weight_ih"] @ x) + w["bias_ih"]
+    h = normalised_gates(w, "hidden", [4], w["weight_hh"] @ (factor * state[0])) + w["bias_hh"]
+    norm = w["step.cell_norm.weight"], w["step.cell_norm.bias"]
+    return lstm_gates(x + h, state[1], lambda cell: normalised(cell, *norm))
+
+
+def ln_gru_cell(x, state, factor, w):
+    x = normalised_gates(w, "input", [2, 1], w["weight_ih"] @ x) + w["bias_ih"]
+    h = normalised_gates(w, "hidden", [2, 1], w["weight_hh"] @ (factor * state[0])) + w["bias_hh"]
+    return (gru_gates(x, h, state[0]),)
+
+
+def ssru_cell(x, state, factor, w):
+    forget, new = np.split(w["weight_ih"] @ x + w["bias_ih"], 2)
+    return (sigmoid(forget) * state[0] + (1 - sigmoid(forget)) * new,)
+
+
+def mingru_cell(x, state, factor, w):
+    forget, new = np.split(w["weight_ih"] @ x + w["bias_ih"], 2)
+    update = 1 - sigmoid(forget)
+    new = np.where(new >= 0, new + 0.5, sigmoid(new))
+    return ((1 - update) * state[0] + update * new,)
+
+
+def deep_gru_cell(x, state, factor, w):
+    """The steps after the first read no input."""
+    hidden = state[0]
+    depth = sum(name.startswith("weight_hh") for name in w)
+    x = w["weight_ih"] @ x
+    for level in range(depth):
+        h = w[f"weight_hh_{level}"] @ (factor * hidden) + w[f"bias_hh_{level}"]
+        hidden = gru_gates(x + w[f"bias_ih_{level}"], h, hidden)
+        x = 0 * x
+    return (hidden,)
+
+
+RECURRENT_CELLS = {
+    "rnn_tanh": plain_cell(np.tanh),
+    "rnn_relu": plain_cell(lambda x: np.maximum(x, 0)),
+    "gru": gru_cell,
+    "lstm": lstm_cell,
+    "ln_lstm": ln_lstm_cell,
+    "ln_gru": ln_gru_cell,
+    "ssru": ssru_cell,
+    "mingru": mingru_cell,
+    "deep_gru": deep_gru_cell,
+}
+
+
+NUM_GATES = {"rnn_tanh": 1, "rnn_relu": 1, "ssru": 2, "mingru": 2, "lstm": 4, "ln_lstm": 4}
+"""Of cells; three if not here."""
+
+
+def recurrent(
+    kind,
+    layers: Sequence[Sequence[Weights]],
+    inputs,
+    state=None,
+    *,
+    alternating=False,
+    residual=False,
+    on_top=False,
+    pyramid_layers=0,
+    hidden_factors=None,
+):
+    """Run a stack, weights by layer and direction, over one sequence (T, E).
 
     Takes and returns state as one tuple of vectors per layer and direction, in torch's order.
     """
-    cell, num_states = {"lstm": (lstm_cell, 2), "gru": (gru_cell, 1)}[rnn_type]
+    cell, num_states = RECURRENT_CELLS[kind], 2 if kind.endswith("lstm") else 1
     final = []
-    num_layers = sum(name.startswith("weight_ih_l") for name in weights) // (1 + bidirectional)
-    for layer in range(num_layers):
+    for number, directions in enumerate(layers):
+        below = inputs
+        joins = 1 <= number <= pyramid_layers
+        if joins:
+            steps = [*inputs, np.zeros_like(inputs[0])]
+            pairs = range(0, len(inputs), 2)
+            inputs = np.array([np.concatenate((steps[t], steps[t + 1])) for t in pairs])
         sides = []
-        for suffix in ("", "_reverse")[: 1 + bidirectional]:
-            names = ("weight_ih_l", "weight_hh_l", "bias_ih_l", "bias_hh_l")
-            parameters = [weights[f"{name}{layer}{suffix}"] for name in names]
-            zeros = np.zeros(parameters[1].shape[1])
+        for side, weights in enumerate(directions):
+            zeros = np.zeros(len(weights["weight_ih"]) // NUM_GATES.get(kind, 3))
             current = (zeros,) * num_states if state is None else state[len(final)]
+            backwards = side == 1 or (alternating and number % 2 == 1)
             outputs = []
-            for x in inputs[::-1] if suffix else inputs:
-                current = cell(x, current, *parameters)
-                outputs.append(current[0])
-            sides.append(outputs[::-1] if suffix else outputs)
+            for x in inputs[::-1] if backwards else inputs:
+                factor = 1.0 if hidden_factors is None else hidden_factors[len(final)]
+                current = cell(x, current, factor, weights)
+                outputs.append(np.maximum(current[0], 0) if kind == "ssru" else current[0])
+            sides.append(outputs[::-1] if backwards else outputs)
             final.append(current)
         inputs = np.array([np.concatenate(both) for both in zip(*sides, strict=True)])
+        if residual and (number or on_top) and not joins:
+            inputs = inputs + below[:, : inputs.shape[1]]
     return inputs, final
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
+from seq2seq.model.recurrent import Recurrent
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import EOS, PAD
 
@@ -79,3 +80,18 @@ def random_target(rows: int, steps: int) -> Tensor:
 
 def weights_of(module: nn.Module) -> dict[str, np.ndarray]:
     return {name: p.detach().double().numpy() for name, p in module.named_parameters()}
+
+
+def layers_of(stack: Recurrent) -> list[list[dict[str, np.ndarray]]]:
+    """Weights of each layer and direction, named as if there were no other."""
+    layers = []
+    for part in (stack.rnn, *stack.above):
+        if isinstance(part, nn.RNNBase):
+            weights = weights_of(part)
+            names = [[name.split("_l") for name in names] for names in part._all_weights]
+            cells = [{n: weights[f"{n}_l{rest}"] for n, rest in parts} for parts in names]
+            size = stack.directions
+            layers += [cells[i : i + size] for i in range(0, len(cells), size)]
+        else:
+            layers.append([weights_of(cell) for cell in part.cells])
+    return layers

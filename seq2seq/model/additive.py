@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.model.memory import Attention, Memory, read
-from seq2seq.model.recurrent import init_linear
+from seq2seq.model.initialise import init_linear
+from seq2seq.model.memory import Attention, Memory, read, widen
 
 MAX_FERTILITY = 2.0
 """Most target tokens that `coverage` expects of a source token, as Tu et al. (2016) set it."""
@@ -83,7 +83,7 @@ class CoverageAttention(Attention):
 
     def start(self, memory: Memory) -> Tensor:
         """Nothing is covered."""
-        return torch.zeros_like(memory.mask, dtype=torch.float)
+        return widen(memory.values.new_zeros(memory.mask.shape))
 
     def remember(self, past: Tensor, weights: Tensor) -> Tensor:
         """The sum of all weights."""
@@ -116,7 +116,7 @@ class LocationAttention(Attention):
 
     def start(self, memory: Memory) -> Tensor:
         """It looked nowhere."""
-        return torch.zeros_like(memory.mask, dtype=torch.float)
+        return widen(memory.values.new_zeros(memory.mask.shape))
 
     def attend(self, query: Tensor, memory: Memory, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """See the base class."""

@@ -13,9 +13,9 @@ from seq2seq.model.additive import (
     CoverageAttention,
     LocationAttention,
 )
+from seq2seq.model.initialise import init_linear
 from seq2seq.model.memory import Attention, Memory, read
 from seq2seq.model.monotonic import MonotonicAttention
-from seq2seq.model.recurrent import init_linear
 
 
 class LuongAttention(Attention):

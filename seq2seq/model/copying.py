@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seq2seq.model.recurrent import init_linear
+from seq2seq.model.initialise import init_linear
 
 
 class Copying(nn.Module):

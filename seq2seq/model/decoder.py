@@ -4,7 +4,7 @@ There is one path for training, scoring and search: `forward` over any number of
 these are the whole target, in search one, with several hypotheses (rows) per sentence.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from seq2seq import recipe
 from seq2seq.model.attention import build_attention
+from seq2seq.model.cells import Noise, State
 from seq2seq.model.dropout import Dropout, Dropouts
 from seq2seq.model.embedding import Embedding
+from seq2seq.model.initialise import init_linear
 from seq2seq.model.memory import Memory
-from seq2seq.model.recurrent import Recurrent, State, init_linear
+from seq2seq.model.recurrent import Recurrent
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,23 @@ Drop = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class _Drops:
-    """Dropout of what the attention, the readout and the output layer read, for all steps."""
+    """What is dropped in one pass over a target, drawn before its first step.
+
+    Attributes:
+        query: drops from what the attention reads.
+        hidden: from what the readout reads.
+        output: from what the output layer reads.
+        lower: noise of the layers below the attention.
+        second: noise of the second transition.
+        upper: noise of the layers above the attention.
+    """
 
     query: Drop
     hidden: Drop
     output: Drop
+    lower: Sequence[Noise]
+    second: Sequence[Noise] | None
+    upper: Sequence[Noise] | None
 
 
 class Decoder(nn.Module):
@@ -107,13 +121,21 @@ class Decoder(nn.Module):
         self.dropout = Dropout(dropouts.hidden, locked=dropouts.locked)
         self.output_dropout = Dropout(dropouts.output, locked=dropouts.locked)
 
-        def stack(input_size: int, num_layers: int) -> Recurrent:
-            kind, dropout = section.rnn_type, dropouts.hidden
-            return Recurrent(kind, input_size, hidden, num_layers, dropout=dropout)
+        def stack(input_size: int, num_layers: int, *, on_top: bool = False) -> Recurrent:
+            return Recurrent(
+                section.rnn_type,
+                input_size,
+                hidden,
+                num_layers,
+                residual=section.residual,
+                on_top=on_top,
+                transition_depth=section.transition_depth,
+                dropouts=dropouts,
+            )
 
         fed = section.embedding_dim + (readout_size if self.input_feeding else 0)
         self.lower = stack(fed, num_lower)
-        self.upper = stack(hidden + context, num_upper) if num_upper else None
+        self.upper = stack(hidden + context, num_upper, on_top=True) if num_upper else None
         self.attention = (
             build_attention(section.attention, hidden, memory_size, section.attention_heads)
             if section.attention
@@ -131,8 +153,7 @@ class Decoder(nn.Module):
     def forward(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read tokens (N, T) and return features of each next one, (N, T, R), and the new state."""
         embedded = self.embedding_dropout(self.embedding(tokens))
-        query, hidden = self.dropout.over_steps(), self.dropout.over_steps()
-        drops = _Drops(query, hidden, self.output_dropout.over_steps())
+        drops = self._draw(embedded)
         if not self.input_feeding:
             return self._run(embedded, state, drops)
         features, weights = [], []
@@ -141,6 +162,16 @@ class Decoder(nn.Module):
             features.append(feature)
             weights.append(state.weights)
         return torch.cat(features, dim=1), replace(state, weights=join_steps(weights))
+
+    def _draw(self, embedded: Tensor) -> _Drops:
+        return _Drops(
+            self.dropout.over_steps(),
+            self.dropout.over_steps(),
+            self.output_dropout.over_steps(),
+            self.lower.draw(embedded),
+            None if self.second is None else self.second.draw(embedded),
+            None if self.upper is None else self.upper.draw(embedded),
+        )
 
     def _run(
         self, embedded: Tensor, state: DecoderState, drops: _Drops
@@ -151,12 +182,12 @@ class Decoder(nn.Module):
             assert state.feed is not None
             inputs = _join(embedded, state.feed.unsqueeze(1))
         look = self._look if self.second is None else self._look_and_move
-        hidden, context, state = look(inputs, state, drops.query)
+        hidden, context, state = look(inputs, state, drops)
         if self.context_gate is not None:
             hidden, context = self.context_gate(embedded, hidden, context)
         upper = state.upper
         if self.upper is not None:
-            hidden, upper = self.upper(_join(hidden, context), state.upper)
+            hidden, upper = self.upper(_join(hidden, context), state.upper, noise=drops.upper)
             hidden = drops.hidden(hidden)
         seen = _join(hidden, context, embedded if self.deep_output else None)
         features = drops.output(torch.tanh(self.readout(seen)))
@@ -164,11 +195,11 @@ class Decoder(nn.Module):
         return features, replace(state, upper=upper, feed=feed)
 
     def _look(
-        self, inputs: Tensor, state: DecoderState, drop: Drop
+        self, inputs: Tensor, state: DecoderState, drops: _Drops
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
         """The layers below the attention, each in one call, and their look at the source."""
-        hidden, lower = self.lower(inputs, state.lower)
-        hidden = drop(hidden)
+        hidden, lower = self.lower(inputs, state.lower, noise=drops.lower)
+        hidden = drops.query(hidden)
         if self.attention is None:
             return hidden, None, replace(state, lower=lower)
         assert state.memory is not None
@@ -177,14 +208,14 @@ class Decoder(nn.Module):
         return hidden, found.contexts, state
 
     def _look_and_move(
-        self, inputs: Tensor, state: DecoderState, drop: Drop
+        self, inputs: Tensor, state: DecoderState, drops: _Drops
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
         """The same, with a second transition that begins where the first ended."""
         assert self.second is not None
         steps, weights = [], []
         for step in torch.split(inputs, 1, dim=1):
-            _, context, state = self._look(step, state, drop)
-            hidden, lower = self.second(context, state.lower)
+            _, context, state = self._look(step, state, drops)
+            hidden, lower = self.second(context, state.lower, noise=drops.second)
             state = replace(state, lower=lower)
             steps.append((hidden, context))
             weights.append(state.weights)

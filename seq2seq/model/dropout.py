@@ -20,12 +20,16 @@ class Dropouts:
         embedding: of embeddings.
         hidden: of what recurrent layers give, between them and above.
         output: of the readout.
+        recurrent: of what a recurrent layer reads of its own last step.
+        weight: of the recurrent weights.
         locked: whether a sequence loses the same units at all its steps.
     """
 
     embedding: float = 0.0
     hidden: float = 0.0
     output: float = 0.0
+    recurrent: float = 0.0
+    weight: float = 0.0
     locked: bool = False
 
 
@@ -33,7 +37,8 @@ def build_dropouts(section: recipe.Model) -> Dropouts:
     """The probabilities of the recipe; what it doesn't tell apart is `dropout`."""
     given = section.embedding_dropout, section.hidden_dropout, section.output_dropout
     embedding, hidden, output = (section.dropout if p is None else p for p in given)
-    return Dropouts(embedding, hidden, output, section.locked_dropout)
+    within = section.recurrent_dropout, section.weight_dropout
+    return Dropouts(embedding, hidden, output, *within, locked=section.locked_dropout)
 
 
 class Dropout(nn.Module):

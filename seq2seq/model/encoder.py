@@ -2,18 +2,22 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
+from seq2seq.model.cells import State
 from seq2seq.model.dropout import Dropout, Dropouts
 from seq2seq.model.embedding import Embedding
-from seq2seq.model.recurrent import Recurrent, State
+from seq2seq.model.layers import real_steps
+from seq2seq.model.recurrent import Recurrent
 
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """The source as read: states (B, S, M), final state of each layer (L, B, M), mask (B, S)."""
+    """The source as read: states (B, S, M), final state of each layer (L, B, M), mask (B, S).
+
+    Pyramidal layers make S a part of the source length.
+    """
 
     states: Tensor
     final: State
@@ -34,7 +38,11 @@ class Encoder(nn.Module):
             section.hidden_size,
             section.num_layers,
             bidirectional=section.bidirectional,
-            dropout=dropouts.hidden,
+            alternating=section.alternating,
+            residual=section.residual,
+            transition_depth=section.transition_depth,
+            pyramid_layers=section.pyramid_layers,
+            dropouts=dropouts,
         )
         self.output_size = self.rnn.output_size
 
@@ -42,6 +50,5 @@ class Encoder(nn.Module):
         """Read src (B, S), whose real lengths (B,) are on the CPU."""
         embedded = self.embedding_dropout(self.embedding(src))
         states, final = self.rnn(embedded, lengths=lengths)
-        positions = torch.arange(src.shape[1], device=src.device)
-        mask = positions < lengths.to(src.device).unsqueeze(1)
+        mask = real_steps(states, self.rnn.shorten(lengths))
         return EncoderOutput(self.dropout(states), self.rnn.merge_directions(final), mask)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.model.embedding import build_output
+from seq2seq.model.initialise import init_linear
 from seq2seq.model.memory import average
-from seq2seq.model.recurrent import init_linear
 
 
 class Lexical(nn.Module):

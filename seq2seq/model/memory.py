@@ -109,9 +109,14 @@ class Attention(nn.Module, ABC):
 
 def read(scores: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
     """Contexts (B, Q, M) and weights (B, Q, S), the softmax of scores (B, Q, S)."""
-    scores = scores.float().masked_fill(~memory.mask.unsqueeze(1), float("-inf"))
+    scores = widen(scores).masked_fill(~memory.mask.unsqueeze(1), float("-inf"))
     weights = torch.softmax(scores, dim=-1)
     return average(weights, memory.values), weights
+
+
+def widen(scores: Tensor) -> Tensor:
+    """Scores in float32 at least: sums of exponentials want it, in bfloat16 training too."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def average(weights: Tensor, values: Tensor) -> Tensor:

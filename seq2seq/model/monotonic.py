@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.model.additive import BahdanauAttention
-from seq2seq.model.memory import Attention, Memory, average
+from seq2seq.model.memory import Attention, Memory, average, widen
 
 OFFSET = -1.0
 """First bias of the scores: rather go on than stop."""
@@ -37,7 +37,7 @@ class MonotonicAttention(Attention):
 
     def start(self, memory: Memory) -> Tensor:
         """It looks at the first token."""
-        past = torch.zeros_like(memory.mask, dtype=torch.float)
+        past = widen(memory.values.new_zeros(memory.mask.shape))
         past[:, 0] = 1
         return past
 
@@ -45,7 +45,7 @@ class MonotonicAttention(Attention):
         """See the base class."""
         assert past is not None
         scale = self.scale / self.additive.energy.weight.norm()
-        scores = scale * self.additive.score(query, memory.keys).float() + self.offset
+        scores = scale * widen(self.additive.score(query, memory.keys)) + self.offset
         if self.training:
             scores = scores + NOISE * torch.randn_like(scores)
         scores = scores.masked_fill(~memory.mask.unsqueeze(1), float("-inf"))

@@ -6,14 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
+from seq2seq.model.cells import State
 from seq2seq.model.copying import Copying
 from seq2seq.model.decoder import Decoder, DecoderState
 from seq2seq.model.dropout import build_dropouts
 from seq2seq.model.embedding import Embedding, build_output
 from seq2seq.model.encoder import Encoder, EncoderOutput
+from seq2seq.model.initialise import init_linear, redraw
 from seq2seq.model.lexical import Lexical, LexicalOutput, Output
 from seq2seq.model.memory import Memory
-from seq2seq.model.recurrent import NUM_STATES, State, init_linear
+from seq2seq.model.recurrent import NUM_STATES
 
 
 class Seq2Seq(nn.Module):
@@ -47,12 +49,14 @@ class Seq2Seq(nn.Module):
         self.lexical = Lexical(lexical_size) if decoder.lexical else None
         self.output: Output = LexicalOutput(output, lexical_size) if decoder.lexical else output
         self.copying = Copying(readout_size + lexical_size) if decoder.copy_attention else None
+        scaled = (src_embedding, tgt_embedding, self.output)
+        redraw(self, [weight for part in scaled for weight in part.parameters()], section)
 
     def encode(self, src: Tensor, lengths: Tensor) -> DecoderState:
         """Read src (B, S) with real lengths (B,) on the CPU; one decoder row per sentence."""
         encoded: EncoderOutput = self.encoder(src, lengths)
         decoder = self.decoder
-        num_lower = decoder.lower.rnn.num_layers
+        num_lower = decoder.lower.num_layers
         state = self.bridge(encoded.final)
         memory, past = None, None
         if decoder.attention is not None:

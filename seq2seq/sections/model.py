@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from seq2seq.settings import Section
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
-RnnType = Literal["gru", "lstm"]
+RnnType = Literal["rnn_tanh", "rnn_relu", "gru", "lstm", "ln_lstm", "ln_gru", "ssru", "mingru"]
+Initializer = Literal["xavier", "he", "uniform"]
 AttentionType = Literal[
     "bahdanau", "concat", "luong", "dot", "scaled_dot", "coverage", "location", "monotonic"
 ]
@@ -18,7 +19,12 @@ class Encoder(Section):
     """The recurrent encoder."""
 
     rnn_type: RnnType = "lstm"
-    """Recurrent cell. LSTM layers run fused on CPUs, so there they are the faster ones."""
+    """Recurrent cell. `lstm` and `gru` are the usual ones; LSTM layers run fused on CPUs, so there
+    they are the faster ones. `rnn_tanh` and `rnn_relu`: plain networks without gates. `ln_lstm` and
+    `ln_gru`: normalised (Ba et al. 2016), steadier at high learning rates; they take a loop over
+    time, which costs little on a CPU and much on a GPU. `ssru` (Kim et al. 2019) and `mingru` (Feng
+    et al. 2024): gates see the input only, so all steps are computed at once, at a quarter of an
+    LSTM's time on a CPU and less on a GPU; for stacks of several layers."""
 
     embedding_dim: int = Field(default=256, ge=1)
     """Size of the source embeddings."""
@@ -32,12 +38,35 @@ class Encoder(Section):
     bidirectional: bool = True
     """Read the source in both directions."""
 
+    alternating: bool = False
+    """Read forwards in one layer and backwards in the next (Zhou et al. 2016): both directions at
+    half of the weights of `bidirectional`, which is then `false`. For deep encoders."""
+
+    pyramid_layers: int = Field(default=0, ge=0)
+    """How many of the layers above the first join two steps to one, so that each halves the length
+    (Chan et al. 2016). For characters or bytes: attention and the layers above get cheaper."""
+
+    residual: bool = False
+    """Add a layer's input to its output, above the first layer (He et al. 2016, Wu et al. 2016).
+    For three layers and more."""
+
+    transition_depth: int = Field(default=1, ge=1)
+    """Steps of a `gru` per token; those after the first have no input (deep transition, Miceli
+    Barone et al. 2017). More than 1 takes a loop over time, slow above all on a GPU."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alternate_instead_of_reading_twice(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("alternating") is True:
+            return {"bidirectional": False} | given
+        return given
+
 
 class Decoder(Section):
     """The recurrent decoder with its attention."""
 
     rnn_type: RnnType = "lstm"
-    """Recurrent cell."""
+    """Recurrent cell; `encoder.rnn_type` tells them apart."""
 
     embedding_dim: int = Field(default=256, ge=1)
     """Size of the target embeddings."""
@@ -47,6 +76,13 @@ class Decoder(Section):
 
     num_layers: int = Field(default=2, ge=1)
     """Recurrent layers."""
+
+    residual: bool = False
+    """Add a layer's input to its output, above the first layer (He et al. 2016, Wu et al. 2016).
+    For three layers and more."""
+
+    transition_depth: int = Field(default=1, ge=1)
+    """Steps of a `gru` per token, as in the encoder (Miceli Barone et al. 2017)."""
 
     attention: AttentionType | None = "luong"
     """How decoder states are compared with encoder states. By a product: `luong` for a learnt
@@ -125,6 +161,30 @@ class Model(Section):
     locked_dropout: bool = False
     """Drop the same units at all steps of a sequence (variational dropout, Gal & Ghahramani
     2016). Stronger at the same probability; for small data and long training."""
+
+    recurrent_dropout: Probability = 0.0
+    """Probability to drop a unit of the last step's hidden state where a layer reads it, the same
+    ones at all steps of a sequence (Gal & Ghahramani 2016). For small data. Training takes a loop
+    over time: about as fast on a CPU, several times slower on a GPU, where `weight_dropout` is not.
+    Not for `ssru` and `mingru`, which read no hidden state."""
+
+    weight_dropout: Probability = 0.0
+    """Probability to drop a recurrent weight, the same ones for a whole batch (DropConnect, Merity
+    et al. 2018). For small data; keeps the fused calls and so the speed."""
+
+    initializer: Initializer = "xavier"
+    """First weights of inputs and feed-forward layers: `xavier` (Glorot & Bengio 2010), `he` (He et
+    al. 2015), or `uniform` within ±`init_range`. Embeddings and output layer have their own."""
+
+    recurrent_initializer: Literal["orthogonal", "xavier", "he", "uniform"] = "orthogonal"
+    """First weights between the steps of a recurrent layer (`orthogonal`: Saxe et al. 2014)."""
+
+    init_range: float = Field(default=0.1, gt=0)
+    """The largest weight of `uniform` initialisers."""
+
+    forget_bias: float | None = None
+    """First bias of forget gates; a higher one remembers longer. Default: 1 in LSTMs (Jozefowicz et
+    al. 2015), 0 in `ssru` and `mingru`."""
 
     tied_embeddings: Literal["two_way", "three_way"] | None = None
     """Share weights: `two_way` target embedding and output layer, `three_way` the source

@@ -187,6 +187,36 @@ WRONG = {
             "encoder's output, not 100; or use luong"
         ],
     ),
+    "cells that cannot do it": Wrong(
+        "model:\n"
+        "  encoder: {rnn_type: ssru, transition_depth: 2}\n"
+        "  decoder:\n    rnn_type: mingru\n"
+        "  recurrent_dropout: 0.1\n"
+        "  weight_dropout: 0.2\n",
+        [
+            "x.yaml:3: model.encoder.transition_depth: ssru takes one step per token; set 1, "
+            "or rnn_type: gru",
+            "x.yaml:6: model.recurrent_dropout: ssru and mingru have no recurrent weights; set 0, "
+            "or another rnn_type",
+            "x.yaml:7: model.weight_dropout: ssru and mingru have no recurrent weights; set 0, "
+            "or another rnn_type",
+        ],
+    ),
+    "forget gates of none": Wrong(
+        "model:\n  forget_bias: 2\n  encoder: {rnn_type: rnn_relu}\n  decoder: {rnn_type: gru}\n",
+        ["x.yaml:3: model.forget_bias: gru and rnn_relu have no forget gate; set null"],
+    ),
+    "both ways and in turn": Wrong(
+        "model:\n  encoder:\n    alternating: true\n    bidirectional: true\n",
+        [
+            "x.yaml:4: model.encoder.alternating: bidirectional layers read both ways already; "
+            "set bidirectional: false"
+        ],
+    ),
+    "pyramid without layers": Wrong(
+        "model:\n  encoder: {pyramid_layers: 2, num_layers: 2}\n",
+        ["x.yaml:3: model.encoder.pyramid_layers: must be less than num_layers (2), not 2"],
+    ),
     "feeding without attention": Wrong(
         "model:\n  decoder:\n    attention: null\n    feeding: input\n",
         [
@@ -300,10 +330,28 @@ WRONG = {
         ],
     ),
     "cutting what is locked": Wrong(
-        "model:\n  locked_dropout: true\ntraining:\n  truncate: 50\n",
+        "model:\n  locked_dropout: true\n  weight_dropout: 0.2\ntraining:\n  truncate: 50\n",
         [
-            "x.yaml:5: training.truncate: locked dropout cannot be cut; "
-            "set null, or model.locked_dropout: false"
+            "x.yaml:6: training.truncate: what is dropped for a whole target cannot be cut; "
+            f"set null, or {key}"
+            for key in ("locked_dropout: false", "weight_dropout: 0")
+        ],
+    ),
+    "copying where only words are generated": Wrong(
+        "model:\n  decoder:\n    copy_attention: true\ntraining:\n  r_drop: 5\n"
+        "  teacher_forcing: 0.5\n",
+        [
+            f"x.yaml:{line}: training.{key}: knows nothing of copied tokens; set {off}, or "
+            "copy_attention: false"
+            for line, key, off in ((6, "r_drop", "0"), (7, "teacher_forcing", "1"))
+        ],
+    ),
+    "source tokens that a pyramid joins": Wrong(
+        "model:\n  encoder:\n    num_layers: 2\n    pyramid_layers: 1\n  decoder:\n"
+        "    lexical: true\n",
+        [
+            "x.yaml:7: model.decoder.lexical: pyramid_layers leave no place for each source token; "
+            "set false, or 0 layers"
         ],
     ),
     "what risk knows nothing of": Wrong(

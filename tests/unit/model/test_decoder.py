@@ -9,6 +9,7 @@ from tiny import (
     TGT_VOCAB,
     build_model,
     build_section,
+    layers_of,
     random_source,
     random_target,
     randomise,
@@ -24,7 +25,11 @@ LENGTHS = [4, 6, 1]
 STEPS = 5
 every_decoder = pytest.mark.parametrize(
     ("keys", "rnn_type", "layers"),
-    list(product(KINDS, RNNS, (1, 3))),
+    [
+        (keys, rnn_type, layers)
+        for keys, rnn_type in product(KINDS, RNNS)
+        for layers in ((1, 3) if rnn_type in ("gru", "lstm") else (2,))
+    ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
 )
 every_kind = pytest.mark.parametrize(
@@ -32,13 +37,14 @@ every_kind = pytest.mark.parametrize(
 )
 
 
-def build(keys, rnn_type="lstm", layers=2):
+def build(keys, rnn_type="lstm", layers=2, **others):
     return build_model(
-        encoder={"embedding_dim": 5}, decoder={**keys, "rnn_type": rnn_type, "num_layers": layers}
+        encoder={"embedding_dim": 5},
+        decoder={**keys, "rnn_type": rnn_type, "num_layers": layers, **others},
     )
 
 
-def decode_slowly(model, keys, tokens, src, lengths):
+def decode_slowly(model, keys, tokens, src, lengths, residual=False):
     """Features (T, R) of one sentence from the definition: what each part reads, step by step."""
     decoder, state = model.decoder, model.encode(src, lengths)
     kind, feeding = keys.get("attention", "luong"), keys.get("feeding", "first_layer")
@@ -54,7 +60,14 @@ def decode_slowly(model, keys, tokens, src, lengths):
     features = []
 
     def run(stack, inputs, before):
-        outputs, after = oracles.recurrent(rnn_type, weights_of(stack.rnn), inputs[None], before)
+        outputs, after = oracles.recurrent(
+            rnn_type,
+            layers_of(stack),
+            inputs[None],
+            before,
+            residual=residual,
+            on_top=stack is decoder.upper,
+        )
         return outputs[0], after
 
     for token in tokens.tolist():
@@ -89,6 +102,7 @@ def decode_slowly(model, keys, tokens, src, lengths):
     return np.array(features)
 
 
+@pytest.mark.usefixtures("doubles")
 @every_decoder
 def test_search_takes_the_path_of_training(keys, rnn_type, layers):
     model = build(keys, rnn_type, layers)
@@ -107,12 +121,13 @@ def test_search_takes_the_path_of_training(keys, rnn_type, layers):
             torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("doubles")
 @every_decoder
 def test_features_are_those_of_the_definition(keys, rnn_type, layers):
     model = build(keys, rnn_type, layers)
     feeding = keys.get("feeding", "first_layer")
     num_upper = layers - 1 if feeding in ("first_layer", "conditional") else 0
-    assert (model.decoder.upper.rnn.num_layers if model.decoder.upper else 0) == num_upper
+    assert (model.decoder.upper.num_layers if model.decoder.upper else 0) == num_upper
     src, lengths = random_source([5])
     tokens = random_target(1, STEPS)
     with torch.no_grad():
@@ -120,6 +135,38 @@ def test_features_are_those_of_the_definition(keys, rnn_type, layers):
         features, _ = model.decode(tokens, state)
         expected = decode_slowly(model, keys, tokens[0], src, lengths)
     np.testing.assert_allclose(features[0], expected, atol=1e-5)
+
+
+@pytest.mark.usefixtures("doubles")
+@pytest.mark.parametrize("rnn_type", ["lstm", "ssru"])
+@pytest.mark.parametrize("feeding", ["first_layer", "input"])
+def test_residual_connections_pass_by_the_attention(feeding, rnn_type):
+    keys = {"feeding": feeding}
+    model = build(keys, rnn_type, layers=3, residual=True)
+    src, lengths = random_source([5])
+    tokens = random_target(1, STEPS)
+    with torch.no_grad():
+        features, _ = model.decode(tokens, model.encode(src, lengths))
+        expected = decode_slowly(model, keys, tokens[0], src, lengths, residual=True)
+    np.testing.assert_allclose(features[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        {"hidden_dropout": 0.5, "locked_dropout": True},
+        {"recurrent_dropout": 0.5},
+        {"weight_dropout": 0.5},
+    ],
+)
+def test_noise_of_the_stack_is_drawn_once_for_all_steps(noise):
+    model = build_model(decoder={"feeding": "input", "num_layers": 3}, **({"dropout": 0.0} | noise))
+    stack, drawn = model.decoder.train().lower, []
+    stack.register_forward_hook(
+        lambda m, args, kw, out: drawn.append(kw["noise"]), with_kwargs=True
+    )
+    model.decode(random_target(3, STEPS), model.encode(*random_source(LENGTHS)))
+    assert len(drawn) == STEPS and len(set(map(id, drawn))) == 1
 
 
 @every_kind

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from tiny import SRC_VOCAB, build_section, random_source, randomise
@@ -8,6 +10,7 @@ from seq2seq.model.encoder import Encoder
 from seq2seq.model.recurrent import RNNS
 from seq2seq.special import PAD
 
+pytestmark = pytest.mark.usefixtures("doubles")
 LENGTHS = [4, 7, 1, 6]
 every_encoder = pytest.mark.parametrize(
     ("rnn_type", "layers", "bidirectional"),
@@ -15,8 +18,8 @@ every_encoder = pytest.mark.parametrize(
 )
 
 
-def build(rnn_type="lstm", layers=2, bidirectional=True, dropout=0.0):
-    keys = {"rnn_type": rnn_type, "num_layers": layers, "bidirectional": bidirectional}
+def build(rnn_type="lstm", layers=2, bidirectional=True, dropout=0.0, **keys):
+    keys = {"rnn_type": rnn_type, "num_layers": layers, "bidirectional": bidirectional} | keys
     section = build_section(encoder=keys).encoder
     embedding = Embedding(SRC_VOCAB, section.embedding_dim, tied=False)
     return randomise(Encoder(section, embedding, Dropouts(dropout, dropout, dropout)))
@@ -57,7 +60,8 @@ def test_the_final_state_is_that_of_each_directions_last_step(rnn_type):
     encoder = build(rnn_type)
     src, lengths = random_source(LENGTHS)
     encoded = encoder(src, lengths)
-    forward, backward = encoded.final[0][-1].chunk(2, dim=-1)
+    final = encoded.final[0][-1]
+    forward, backward = (final.relu() if rnn_type == "ssru" else final).chunk(2, dim=-1)
     for i, length in enumerate(LENGTHS):
         torch.testing.assert_close(forward[i], encoded.states[i, length - 1, :3])
         torch.testing.assert_close(backward[i], encoded.states[i, 0, 3:])
@@ -80,3 +84,41 @@ def test_dropout_acts_in_training_only():
     assert torch.equal(encoder(src, lengths).states, encoder(src, lengths).states)
     encoder.train()
     assert not torch.equal(encoder(src, lengths).states, encoder(src, lengths).states)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_pyramid_halves_the_memory(layers):
+    encoder = build(layers=3, pyramid_layers=layers)
+    src, lengths = random_source(LENGTHS)
+    encoded = encoder(src, lengths)
+    expected = [math.ceil(n / 2**layers) for n in LENGTHS]
+    assert encoded.mask.sum(dim=1).tolist() == expected
+    assert encoded.states.shape == (len(LENGTHS), max(expected), 6)
+    assert encoded.final[0].shape == (3, len(LENGTHS), 6)
+    for i, length in enumerate(LENGTHS):
+        alone = encoder(src[i : i + 1, :length], lengths[i : i + 1])
+        torch.testing.assert_close(encoded.states[i, encoded.mask[i]], alone.states[0])
+
+
+@pytest.mark.parametrize(
+    "keys", [{"residual": True}, {"transition_depth": 2}, {"alternating": True}]
+)
+def test_keys_of_the_recipe_reach_the_stack(keys):
+    usual, other = build("gru", 2, False), build("gru", 2, False, **keys)
+    src, lengths = random_source(LENGTHS)
+    with torch.no_grad():
+        for ours, theirs in zip(other.parameters(), usual.parameters(), strict=False):
+            if ours.shape == theirs.shape:
+                ours.copy_(theirs)
+    assert not torch.equal(usual(src, lengths).states, other(src, lengths).states)
+
+
+def test_alternating_layers_read_each_way_in_turn():
+    encoder = build(layers=2, bidirectional=False, alternating=True)
+    src, lengths = random_source([6])
+    encoded = encoder(src, lengths)
+    torch.testing.assert_close(encoded.final[0][1, 0], encoded.states[0, 0])
+    changed = src.clone()
+    changed[0, 3] = 4 if src[0, 3] != 4 else 5
+    again = encoder(changed, lengths)
+    assert (encoded.states != again.states).any(dim=-1).all()

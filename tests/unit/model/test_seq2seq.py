@@ -71,6 +71,19 @@ def test_every_weight_is_of_use(keys, tied):
 
 
 @pytest.mark.parametrize("rnn_type", RNNS)
+def test_every_weight_of_every_cell_is_of_use_in_bfloat16_too(rnn_type):
+    keys = {"rnn_type": rnn_type, "embedding_dim": 32, "hidden_size": 32, "num_layers": 3}
+    section = build_section(encoder=keys | {"residual": True}, decoder=keys | {"residual": True})
+    model = Seq2Seq(section, TGT_VOCAB, TGT_VOCAB)
+    src, lengths = random_source([4, 6, 2])
+    with torch.autocast("cpu", torch.bfloat16):
+        features = model(src.clamp(max=TGT_VOCAB - 1), lengths, random_target(3, 5))
+    model.output(features.float()).logsumexp(dim=-1).sum().backward()
+    unused = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not unused
+
+
+@pytest.mark.parametrize("rnn_type", RNNS)
 @pytest.mark.parametrize("layers", [1, 3])
 def test_a_dense_bridge_maps_the_top_layers_final_state(rnn_type, layers):
     model = build_model(decoder={"rnn_type": rnn_type, "num_layers": layers})
@@ -106,10 +119,11 @@ def test_a_copying_bridge_takes_all_layers_as_they_are(rnn_type, bidirectional):
 def test_without_a_bridge_the_decoder_starts_at_zero(rnn_type):
     model = build_model(decoder={"rnn_type": rnn_type}, bridge=None)
     state = model.encode(*random_source(LENGTHS))
-    assert len(state.lower) == len(state.upper) == {"gru": 1, "lstm": 2}[rnn_type]
+    assert len(state.lower) == len(state.upper) == {"lstm": 2, "ln_lstm": 2}.get(rnn_type, 1)
     assert not any(part.any() for part in (*state.lower, *state.upper))
 
 
+@pytest.mark.usefixtures("doubles")
 @pytest.mark.parametrize("rnn_type", RNNS)
 @every_kind
 def test_padding_and_neighbours_change_nothing(keys, rnn_type):
