@@ -24,7 +24,7 @@ LAYERS = [
     ["conflicts", "sections"],
     ["recipe"],
     ["arguments", "checkpoint", "data", "device", "metrics", "model", "search"],
-    ["run"],
+    ["choices", "run"],
     ["prepare", "translate"],
     ["evaluate", "training"],
     ["train"],

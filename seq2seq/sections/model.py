@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from seq2seq.settings import Section
+from seq2seq.sources import FROM_CORPUS
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 RnnType = Literal["gru", "lstm"]
@@ -18,13 +19,13 @@ class Encoder(Section):
     rnn_type: RnnType = "lstm"
     """Recurrent cell. LSTM layers run fused on CPUs, so there they are the faster ones."""
 
-    embedding_dim: int = Field(default=256, ge=1)
+    embedding_dim: Annotated[int, FROM_CORPUS] = Field(default=256, ge=1)
     """Size of the source embeddings."""
 
-    hidden_size: int = Field(default=256, ge=1)
+    hidden_size: Annotated[int, FROM_CORPUS] = Field(default=256, ge=1)
     """Units of each layer, per direction."""
 
-    num_layers: int = Field(default=1, ge=1)
+    num_layers: Annotated[int, FROM_CORPUS] = Field(default=1, ge=1)
     """Recurrent layers."""
 
     bidirectional: bool = True
@@ -37,13 +38,13 @@ class Decoder(Section):
     rnn_type: RnnType = "lstm"
     """Recurrent cell."""
 
-    embedding_dim: int = Field(default=256, ge=1)
+    embedding_dim: Annotated[int, FROM_CORPUS] = Field(default=256, ge=1)
     """Size of the target embeddings."""
 
-    hidden_size: int = Field(default=512, ge=1)
+    hidden_size: Annotated[int, FROM_CORPUS] = Field(default=512, ge=1)
     """Units of each layer."""
 
-    num_layers: int = Field(default=2, ge=1)
+    num_layers: Annotated[int, FROM_CORPUS] = Field(default=2, ge=1)
     """Recurrent layers."""
 
     attention: AttentionType | None = "luong"
@@ -78,7 +79,7 @@ class Model(Section):
     """How the encoder's final state becomes the decoder's first: through a learnt layer, as it is
     (sizes and depths must fit), or not at all (`null`)."""
 
-    dropout: Probability = 0.2
+    dropout: Annotated[Probability, FROM_CORPUS] = 0.2
     """Probability to drop a unit of the embeddings, between layers and before the output."""
 
     embedding_dropout: Probability | None = None
@@ -94,6 +95,6 @@ class Model(Section):
     """Drop the same units at all steps of a sequence (variational dropout, Gal & Ghahramani
     2016). Stronger at the same probability; for small data and long training."""
 
-    tied_embeddings: Literal["two_way", "three_way"] | None = None
+    tied_embeddings: Annotated[Literal["two_way", "three_way"] | None, FROM_CORPUS] = None
     """Share weights: `two_way` target embedding and output layer, `three_way` the source
     embedding too (Press & Wolf 2017)."""
