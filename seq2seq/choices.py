@@ -177,14 +177,10 @@ def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, kind: str) -> Ch
     if kind != "bpe":
         pieces = max(size.vocab_size, 2 * words)
         return Choice("tokenizer.vocab_size", pieces, "room for all symbols")
-    reasons = {
-        size.vocab_size: f"{corpus.pairs:,} pairs of text",
-        words // 200 * 100: f"{words:,} different words",
-        2 * characters: f"{characters:,} different characters",
-    }
-    table, most, least = reasons
-    pieces = max(least, min(most, table))
-    return Choice("tokenizer.vocab_size", pieces, reasons[pieces])
+    usual = size.vocab_size, f"{corpus.pairs:,} pairs of text"
+    most = words // 200 * 100, f"{words:,} different words"
+    least = 2 * characters, f"{characters:,} different characters"
+    return Choice("tokenizer.vocab_size", *max(least, min(most, usual)))
 
 
 def choose(recipe: Recipe, corpus: Statistics) -> Completed:

@@ -82,7 +82,8 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
 
     tokenizers = _prepare_tokenizers(recipe, run, train_key, digests).directed(data)
     models = [digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
-    coding = [_FORMAT, *models, section.lowercase, data.reverse_src, data.reverse_tgt]
+    turned = [side for side in ("src", "tgt") if getattr(data, f"reverse_{side}")]
+    coding = [_FORMAT, *models, section.lowercase, *turned]
     limits = Limits(data.max_length, data.max_ratio)
     with_text = section.sampling > 0
     _prepare_corpus(

@@ -197,6 +197,14 @@ def test_the_nature_of_the_text_decides_how_it_is_cut(tmp_path: Path) -> None:
     assert cut(Statistics(100_000, MULTI30K.src, chinese, 0.1)) == ("bpe", False)
 
 
+def test_few_words_take_few_pieces(tmp_path: Path) -> None:
+    for words in (8000, 16_000, 16_001):
+        side = replace(MULTI30K.src, distinct_words=words // 2)
+        corpus = replace(MULTI30K, src=side, tgt=replace(side, distinct_words=words - words // 2))
+        tokenizer = choose(load(tmp_path), corpus).recipe.tokenizer
+        assert tokenizer.vocab_size == min(8000, words // 2)
+
+
 def test_every_character_and_symbol_has_room(tmp_path: Path) -> None:
     characters = Side(1.1, 21, 90_000, 4000, 0.0)
     few = Statistics(3000, MULTI30K.src, characters, 0.1)
