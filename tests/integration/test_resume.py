@@ -132,7 +132,7 @@ def start() -> Iterator[Callable[[Recipe], subprocess.Popen[str]]]:
 
     def started(recipe: Recipe) -> subprocess.Popen[str]:
         metrics = Run(Path(recipe.output_dir)).metrics_file
-        before = metrics.stat().st_size if metrics.exists() else 0
+        before = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
         process = subprocess.Popen(
             [sys.executable, "-c", SLOW, "train", str(Path(recipe.output_dir).parent / "toy.yaml")],
             stderr=subprocess.PIPE,
@@ -141,7 +141,8 @@ def start() -> Iterator[Callable[[Recipe], subprocess.Popen[str]]]:
         )
         processes.append(process)
         while process.poll() is None:
-            if metrics.exists() and metrics.stat().st_size > before:
+            # Two updates: signals are noted from the end of the first one on.
+            if metrics.exists() and metrics.read_bytes().count(b"\n") > before + 1:
                 break
             time.sleep(0.01)
         return process
