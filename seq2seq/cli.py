@@ -277,9 +277,10 @@ def _recipe(arguments: Namespace) -> int:
     elif arguments.recipe is None:
         raise UserError("seq2seq recipe: give a RECIPE, --explain or --schema")
     else:
-        from seq2seq.recipe import dump_recipe
+        recipe = _load_recipe(arguments)
+        from seq2seq.prepare import preview
 
-        print(dump_recipe(_load_recipe(arguments)), end="")
+        print(preview(recipe), end="")
     return 0
 
 

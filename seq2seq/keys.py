@@ -34,6 +34,19 @@ class Form:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Annotation of a key whose default isn't fixed but chosen.
+
+    The field's own default stands in until then.
+
+    Attributes:
+        source: What it is chosen from.
+    """
+
+    source: str
+
+
+@dataclass(frozen=True)
 class Key:
     """A key: its path and what its value may be."""
 
@@ -62,10 +75,18 @@ class Key:
 
     @property
     def default(self) -> str | None:
-        """The default as YAML, or None if there is none or it is a section."""
+        """The default as YAML, or None if there is no fixed one or it is a section."""
         if self.field is None or self.field.is_required() or self.section is self.bare[0]:
             return None
+        if self.chosen_from:
+            return None
         return "" if self.field.default is PydanticUndefined else show(self.field.default)
+
+    @property
+    def chosen_from(self) -> str | None:
+        """What the default is chosen from, or None if it is fixed."""
+        _, metadata, _ = self.bare
+        return next((item.source for item in metadata if isinstance(item, Chosen)), None)
 
     @property
     def is_required(self) -> bool:
@@ -245,6 +266,8 @@ def _facts(key: Key) -> Iterator[str]:
         yield f"legal    {legal(key)}"
     if key.default:
         yield f"default  {key.default}"
+    elif key.chosen_from:
+        yield f"default  chosen from {key.chosen_from}"
     elif key.is_required and key.section is not key.bare[0]:
         yield "default  none; it must be given"
 
@@ -252,4 +275,4 @@ def _facts(key: Key) -> Iterator[str]:
 def _summary(key: Key) -> str:
     name = str(key.path[-1]) + ":" * (key.section is not None and key.section is key.bare[0])
     doc = textwrap.shorten(key.doc, 70, placeholder=" …")
-    return f"  {name:<24} {key.default or '':<12} {doc}".rstrip()
+    return f"  {name:<24} {key.default or ('chosen' if key.chosen_from else ''):<12} {doc}".rstrip()

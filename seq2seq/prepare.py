@@ -5,6 +5,7 @@ pairs by their text, the tokenizer models and the limits. What is there and fits
 a second call returns at once. Each part is built aside and renamed when it is complete.
 """
 
+import json
 import logging
 import subprocess
 import sys
@@ -13,13 +14,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seq2seq import recipe as recipes
+from seq2seq.choices import choose, open_keys
 from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Pair, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
 from seq2seq.data.noise import build_noise
+from seq2seq.data.statistics import Statistics, count_statistics
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
-from seq2seq.files import digest
+from seq2seq.files import digest, write_text
+from seq2seq.recipe import dump_recipe
 from seq2seq.run import Run
 from seq2seq.stages import Digests, building, content_key, is_done, read_key
 from seq2seq.synthesis import synthesise
@@ -27,6 +31,7 @@ from seq2seq.synthesis import synthesise
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
+_STATISTICS = "statistics.json"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Prepared:
     """What training needs.
 
     Attributes:
+        recipe: With nothing left to choose.
         tokenizers: Of the two sides.
         train: Training pairs within the limits.
         dev: All development pairs, in the order of their lines.
@@ -41,6 +47,7 @@ class Prepared:
         key: Names the content of all these.
     """
 
+    recipe: recipes.Recipe
     tokenizers: Tokenizers
     train: EncodedCorpus
     dev: EncodedCorpus
@@ -51,25 +58,30 @@ class Prepared:
 def prepare(recipe: recipes.Recipe) -> Prepared:
     """Bring tokenizers and encoded pairs into the run directory, as far as they aren't there.
 
+    What the recipe leaves open is chosen first.
+
     Raises:
         DataError: Files are missing and `data.script` doesn't make them, or corpora, tokenizer
             models or settings don't fit together.
         RunError: The run was trained with another recipe or on other text.
     """
     run = Run(Path(recipe.output_dir))
-    run.claim(recipe)
-    data, section = recipe.data, recipe.tokenizer
+    data, folder = recipe.data, run.data
     _make_missing_files(data)
-    folder = run.path / "data"
-    folder.mkdir(exist_ok=True)
     digests = Digests(folder / "digests.json")
     train_key = digests.of_corpora(data.train, data, "train")
+    statistics = _count_or_recall(recipe, run, train_key)
+    completed = choose(recipe, statistics, _first_recipe(recipe))
+    recipe, section = completed.recipe, completed.recipe.tokenizer
+    run.claim(recipe, completed.reasons)
+    folder.mkdir(exist_ok=True)
+    _remember(statistics, run, train_key)
     dev_key = digests.of_corpora(data.dev, data, "dev")
 
     tokenizers = _prepare_tokenizers(recipe, run, train_key, digests).directed(data)
     models = [digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
-    turns = [data.reverse_src, data.reverse_tgt]
-    coding = [_FORMAT, *models, tokenizers.src.lowercase, *turns]
+    turned = [side for side in ("src", "tgt") if getattr(data, f"reverse_{side}")]
+    coding = [_FORMAT, *models, tokenizers.src.lowercase, *turned]
     limits = Limits(data.max_length, data.max_ratio)
     with_text = section.sampling > 0
     origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": data.train}
@@ -101,7 +113,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     noise = build_noise(recipe.training, recipe.seed)
     train = EncodedCorpus(folder / "train", sampling, noise)
     key = content_key(read_key(folder / "train"), read_key(folder / "dev"))
-    return Prepared(tokenizers, train, EncodedCorpus(folder / "dev"), ledger, key)
+    return Prepared(recipe, tokenizers, train, EncodedCorpus(folder / "dev"), ledger, key)
 
 
 def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:
@@ -121,6 +133,50 @@ def _read_origins(
             yield pair
     if list(origins) != ["pairs"]:
         logger.info("training on %s", " + ".join(f"{n:,} {name}" for name, n in counts.items()))
+
+
+def preview(recipe: recipes.Recipe) -> str:
+    """The recipe in full as `prepare` will save it, open where its training text isn't at hand.
+
+    Raises:
+        DataError: The text cannot be read.
+    """
+    data, run = recipe.data, Run(Path(recipe.output_dir))
+    files = [file for corpus in data.train for file in corpus.files(data.src, data.tgt)]
+    if not all(file.exists() for file in files) or any(c.kind == "hub" for c in data.train):
+        return dump_recipe(recipe, still_open=open_keys(recipe))
+    digests = Digests(run.data / "digests.json")
+    key = digests.of_corpora(data.train, data, "train")
+    statistics = _count_or_recall(recipe, run, key)
+    completed = choose(recipe, statistics, _first_recipe(recipe))
+    return dump_recipe(completed.recipe, completed.reasons)
+
+
+def _count_or_recall(recipe: recipes.Recipe, run: Run, key: str) -> Statistics:
+    """Statistics of the training text; for a trained run those that it was trained with.
+
+    So choices stay as they are, and text that has changed is told as such.
+    """
+    try:
+        found = json.loads((run.data / _STATISTICS).read_text(encoding="utf-8"))
+        if found.pop("key") == key or run.is_trained:
+            return Statistics.from_dict(found)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return count_statistics(read_pairs(recipe.data.train, recipe.data, "train"))
+
+
+def _first_recipe(recipe: recipes.Recipe) -> recipes.Recipe | None:
+    """The recipe of the run that training begins with, if it does with one."""
+    first = recipe.training.init_from
+    return None if first is None else Run(Path(first)).load_recipe()
+
+
+def _remember(statistics: Statistics, run: Run, key: str) -> None:
+    path = run.data / _STATISTICS
+    text = json.dumps({"key": key} | statistics.to_dict(), indent=1)
+    if not path.exists() or not (run.is_trained or path.read_text(encoding="utf-8") == text):
+        write_text(path, text)
 
 
 def _make_missing_files(data: recipes.Data) -> None:
@@ -207,7 +263,7 @@ def _prepare_corpus(
     limits: Limits | None = None,
     with_text: bool = False,
 ) -> None:
-    folder = run.path / "data" / name
+    folder = run.data / name
     if is_done(run, folder, key, f"data.{name}"):
         return
     ledger = Ledger()

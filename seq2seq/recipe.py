@@ -3,7 +3,7 @@
 Its sections are in `seq2seq.sections`; everybody else takes them from here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -79,6 +79,16 @@ def load_recipe(path: Path, overrides: Sequence[str] = (), *, check_files: bool 
     return settings.load(path, Recipe, overrides, defaults=defaults, checks=checks)
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """The complete recipe as YAML, defaults included; loading it gives the same recipe."""
-    return settings.dump(recipe)
+def dump_recipe(
+    recipe: Recipe, reasons: Mapping[str, str] | None = None, still_open: Iterable[str] = ()
+) -> str:
+    """The complete recipe as YAML, defaults included; loading it gives the same recipe.
+
+    Args:
+        recipe: What to write.
+        reasons: Why values were chosen that nobody gave, by dotted key.
+        still_open: Dotted keys whose values are yet to be chosen.
+    """
+    comments = {key: f"chosen: {reason}" for key, reason in (reasons or {}).items()}
+    left_out = dict.fromkeys(still_open, "to be chosen from the corpus")
+    return settings.dump(recipe, comments, left_out)

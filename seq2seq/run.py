@@ -1,5 +1,6 @@
 """The run directory: all that a trained model is, in one place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -45,6 +46,11 @@ class Run:
         return self.path / "metrics.jsonl"
 
     @property
+    def data(self) -> Path:
+        """Folder of the encoded pairs."""
+        return self.path / "data"
+
+    @property
     def tokenizer(self) -> Path:
         """Folder of the tokenizers."""
         return self.path / "tokenizer"
@@ -86,8 +92,12 @@ class Run:
         """Whether there are checkpoints, so that recipe, tokenizer and data must stay."""
         return any((self.path / "checkpoints").glob("*.safetensors"))
 
-    def claim(self, recipe: Recipe) -> None:
+    def claim(self, recipe: Recipe, reasons: Mapping[str, str] | None = None) -> None:
         """Make the run directory this recipe's, or see that it is.
+
+        Args:
+            recipe: With nothing left to choose.
+            reasons: Why values were chosen that nobody gave, by dotted key.
 
         Raises:
             RunError: it has checkpoints of another recipe, or of an unknown one.
@@ -108,7 +118,7 @@ class Run:
                     f"{self.path}: was trained with other values of {', '.join(changed)}; "
                     "take them back, or give another output_dir to train anew"
                 )
-        text = dump_recipe(recipe)
+        text = dump_recipe(recipe, reasons)
         if not self.recipe_file.exists() or self.recipe_file.read_text(encoding="utf-8") != text:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.recipe_file, text)

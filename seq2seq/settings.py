@@ -4,6 +4,7 @@ Nothing here knows a recipe. `load` merges a file over its `base` files and the 
 command line over both, and checks the result as a whole; `dump` writes what `load` reads back.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seq2seq.errors import SettingsError
-from seq2seq.keys import Key, describe, dotted, find, limits, show, suggest
+from seq2seq.keys import Key, describe, dotted, find, limits, show, suggest, walk
 from seq2seq.keys import Path as KeyPath
 from seq2seq.nodes import (
     BASE,
@@ -52,6 +53,7 @@ class Conflict:
 
 
 Model = TypeVar("Model", bound=BaseModel)
+_KEY_LINE = re.compile(r"( *)(\w+):(?: |$)")
 Check = Callable[[Model], Iterable[Conflict]]
 
 
@@ -285,6 +287,8 @@ def _wording(
 def _remedy(kind: str, key: Key, node: Node) -> str:
     if node.value is None and key.default:
         return f"; the default is {key.default}"
+    if node.value is None and key.chosen_from:
+        return f"; without the key it is chosen from {key.chosen_from}"
     if kind in ("int_type", "float_type", "bool_type") and node.quoted:
         return "; write it without quotes"
     return ""
@@ -300,11 +304,39 @@ def _shown(node: Node) -> str:
     return "null" if node.value is None else node.text
 
 
-def dump(settings: BaseModel) -> str:
-    """The settings in full as YAML; loading it gives the same settings."""
-    return yaml.dump(
+def dump(
+    settings: BaseModel,
+    comments: Mapping[str, str] | None = None,
+    left_out: Mapping[str, str] | None = None,
+) -> str:
+    """The settings in full as YAML; loading it gives the same settings.
+
+    Args:
+        settings: What to write.
+        comments: Comments on single values, by dotted key.
+        left_out: Keys, dotted, to leave to their defaults, and what to write in their place.
+    """
+    text = yaml.dump(
         _dumped(settings), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100
     )
+    return "\n".join(_annotated(text, comments or {}, left_out or {}))
+
+
+def _annotated(
+    text: str, comments: Mapping[str, str], left_out: Mapping[str, str]
+) -> Iterable[str]:
+    """The lines of a dump with comments, which the dumper cannot write."""
+    parents: list[tuple[str, str]] = []
+    for line in text.split("\n"):
+        if found := _KEY_LINE.match(line):
+            indent, name = found.groups()
+            parents = [parent for parent in parents if parent[0] < indent] + [(indent, name)]
+            key = ".".join(name for _, name in parents)
+            if key in left_out:
+                line = f"{indent}# {name}: {left_out[key]}"
+            elif key in comments:
+                line = f"{line}  # {comments[key]}"
+        yield line
 
 
 def _dumped(value: Any) -> Any:
@@ -340,6 +372,11 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
     for part in (schema, *schema.get("$defs", {}).values()):
         part.pop("required", None)
+    for key in walk(model):
+        parent = find(model, key.path[:-1])
+        if key.default is None and parent is not None and parent.section is not None:
+            part = schema if parent.section is model else schema["$defs"][parent.section.__name__]
+            part["properties"][key.path[-1]].pop("default", None)
     base = {"type": "string", "description": BASE_DOC}
     schema["properties"] = {BASE: base} | schema["properties"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema

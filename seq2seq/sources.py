@@ -5,8 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from seq2seq.keys import Form
+from seq2seq.keys import Chosen, Form
 from seq2seq.settings import Section
+
+FROM_CORPUS = Chosen("the corpus")
+"""Marks keys whose best value depends on the training corpus; `seq2seq.choices` chooses them."""
 
 Kind = Literal["pair", "tsv", "jsonl", "hub", "directory"]
 

@@ -52,6 +52,7 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
     device = resolve_device(recipe.device)
     tune_memory()
     prepared = prepare(recipe)
+    recipe = prepared.recipe
     trainer = build_trainer(recipe, prepared, run, device)
     if trainer.resume():
         if trainer.progress.finished:

@@ -8,11 +8,15 @@ from seq2seq.recipe import Recipe, load_recipe
 RECIPE = """
 device: cpu
 data: {{src: in, tgt: out, train: {folder}/train, dev: {folder}/dev, test: {{t: {folder}/test}}}}
-tokenizer: {{type: bpe, vocab_size: 40}}
+tokenizer: {{type: bpe, vocab_size: 40, joint: true}}
 model:
-  encoder: {{embedding_dim: 16, hidden_size: 16}}
-  decoder: {{embedding_dim: 16, hidden_size: 32}}
-training: {{max_epochs: 2, batch_size: 16, learning_rate: 1e-2, log_every: 4, precision: float32}}
+  encoder: {{embedding_dim: 16, hidden_size: 16, num_layers: 1}}
+  decoder: {{embedding_dim: 16, hidden_size: 32, num_layers: 2}}
+  dropout: 0.2
+  tied_embeddings: null
+training:
+  {{max_epochs: 2, batch_size: 16, learning_rate: 1e-2, src_word_dropout: 0, tgt_word_dropout: 0,
+  ema_decay: 0, log_every: 4, precision: float32}}
 evaluation: {{metrics: [bleu, accuracy], bootstrap: 10}}
 output_dir: {folder}/run
 """

@@ -35,18 +35,22 @@ SHAPES = {
 model:
   encoder: {rnn_type: lstm, embedding_dim: 256, hidden_size: 256, num_layers: 1}
   decoder: {rnn_type: lstm, embedding_dim: 256, hidden_size: 512, num_layers: 1}
-training: {batch_type: sentences, batch_size: 80}
+  dropout: 0.2
+  tied_embeddings: null
+training: {batch_type: sentences, batch_size: 80, ema_decay: 0}
 """,
     "design": """
 model:
   encoder: {rnn_type: lstm, embedding_dim: 256, hidden_size: 256, num_layers: 2}
   decoder: {rnn_type: lstm, embedding_dim: 256, hidden_size: 512, num_layers: 2}
-training: {batch_type: tokens, batch_size: 4096}
+  dropout: 0.2
+  tied_embeddings: null
+training: {batch_type: tokens, batch_size: 4096, ema_decay: 0}
 """,
 }
 DATA = """
 data: {src: src, tgt: tgt, train: train, dev: dev}
-tokenizer: {type: word, vocab_size: 8000}
+tokenizer: {type: word, vocab_size: 8000, joint: true}
 """
 NUM_WORDS = 7996
 NUM_PAIRS = {"train": 20_000, "dev": 40}

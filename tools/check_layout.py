@@ -34,7 +34,7 @@ LAYERS = [
         "model",
         "search",
     ],
-    ["run"],
+    ["choices", "run"],
     ["stages", "translate"],
     ["synthesis"],
     ["prepare"],

@@ -59,7 +59,11 @@ def _table(keys: list[Key]) -> list[str]:
 
 
 def _default(key: Key) -> str:
-    return "required" if key.is_required else f"`{key.default}`" if key.default else ""
+    if key.is_required:
+        return "required"
+    if key.chosen_from:
+        return f"chosen from {key.chosen_from}"
+    return f"`{key.default}`" if key.default else ""
 
 
 def _escape(text: str) -> str:

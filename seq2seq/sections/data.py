@@ -1,11 +1,11 @@
 """Corpora and tokenisation."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from seq2seq.settings import Section
-from seq2seq.sources import CorpusList, PathList
+from seq2seq.sources import FROM_CORPUS, CorpusList, PathList
 
 
 class Distillation(Section):
@@ -94,14 +94,14 @@ class Data(Section):
 class Tokenizer(Section):
     """SentencePiece tokenisation, from raw text to raw text."""
 
-    type: Literal["unigram", "bpe", "char", "word"] = "bpe"
+    type: Annotated[Literal["unigram", "bpe", "char", "word"], FROM_CORPUS] = "bpe"
     """Kind of SentencePiece model. `char` and `word` suit character tasks and pre-split symbols."""
 
-    vocab_size: int = Field(default=8000, ge=8)
+    vocab_size: Annotated[int, FROM_CORPUS] = Field(default=8000, ge=8)
     """Number of pieces, the four special ones included. A corpus too small for it gets as many
     as it supports."""
 
-    joint: bool = True
+    joint: Annotated[bool, FROM_CORPUS] = True
     """One model for both languages; `false` trains one each. Sharing suits related languages in
     one script and is what three-way tying needs."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from seq2seq.settings import Section
+from seq2seq.sources import FROM_CORPUS
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 RnnType = Literal["rnn_tanh", "rnn_relu", "gru", "lstm", "ln_lstm", "ln_gru", "ssru", "mingru"]
@@ -26,13 +27,13 @@ class Encoder(Section):
     et al. 2024): gates see the input only, so all steps are computed at once, at a quarter of an
     LSTM's time on a CPU and less on a GPU; for stacks of several layers."""
 
-    embedding_dim: int = Field(default=256, ge=1)
+    embedding_dim: Annotated[int, FROM_CORPUS] = Field(default=256, ge=1)
     """Size of the source embeddings."""
 
-    hidden_size: int = Field(default=256, ge=1)
+    hidden_size: Annotated[int, FROM_CORPUS] = Field(default=256, ge=1)
     """Units of each layer, per direction."""
 
-    num_layers: int = Field(default=1, ge=1)
+    num_layers: Annotated[int, FROM_CORPUS] = Field(default=1, ge=1)
     """Recurrent layers."""
 
     bidirectional: bool = True
@@ -68,13 +69,13 @@ class Decoder(Section):
     rnn_type: RnnType = "lstm"
     """Recurrent cell; `encoder.rnn_type` tells them apart."""
 
-    embedding_dim: int = Field(default=256, ge=1)
+    embedding_dim: Annotated[int, FROM_CORPUS] = Field(default=256, ge=1)
     """Size of the target embeddings."""
 
-    hidden_size: int = Field(default=512, ge=1)
+    hidden_size: Annotated[int, FROM_CORPUS] = Field(default=512, ge=1)
     """Units of each layer."""
 
-    num_layers: int = Field(default=2, ge=1)
+    num_layers: Annotated[int, FROM_CORPUS] = Field(default=2, ge=1)
     """Recurrent layers."""
 
     residual: bool = False
@@ -146,7 +147,7 @@ class Model(Section):
     """How the encoder's final state becomes the decoder's first: through a learnt layer, as it is
     (sizes and depths must fit), or not at all (`null`)."""
 
-    dropout: Probability = 0.2
+    dropout: Annotated[Probability, FROM_CORPUS] = 0.2
     """Probability to drop a unit of the embeddings, between layers and before the output."""
 
     embedding_dropout: Probability | None = None
@@ -186,6 +187,6 @@ class Model(Section):
     """First bias of forget gates; a higher one remembers longer. Default: 1 in LSTMs (Jozefowicz et
     al. 2015), 0 in `ssru` and `mingru`."""
 
-    tied_embeddings: Literal["two_way", "three_way"] | None = None
+    tied_embeddings: Annotated[Literal["two_way", "three_way"] | None, FROM_CORPUS] = None
     """Share weights: `two_way` target embedding and output layer, `three_way` the source
     embedding too (Press & Wolf 2017)."""

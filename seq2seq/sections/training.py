@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from seq2seq.settings import Section
+from seq2seq.sources import FROM_CORPUS
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -34,7 +35,7 @@ class Training(Section):
     """Run directory whose best weights training begins with (fine-tuning). Its tokenizer is used
     too, so of `tokenizer` only `sampling` counts; `model` must have the sizes of that run."""
 
-    max_epochs: int = Field(default=30, ge=1)
+    max_epochs: Annotated[int, FROM_CORPUS] = Field(default=30, ge=1)
     """Passes over the training data, at most."""
 
     max_updates: int | None = Field(default=None, ge=1)
@@ -46,7 +47,7 @@ class Training(Section):
     batch_type: Literal["sentences", "tokens"] = "sentences"
     """What `batch_size` counts: pairs, or target tokens with their end marks and padding."""
 
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: Annotated[int, FROM_CORPUS] = Field(default=64, ge=1)
     """Size of a batch, in units of `batch_type`."""
 
     accumulate: int = Field(default=1, ge=1)
@@ -59,7 +60,7 @@ class Training(Section):
     momentum (Dozat 2016); `adamax` scales by the largest gradients (Kingma & Ba 2015, section
     7.1), `adadelta` (Zeiler 2012) sets steps itself and wants a learning rate near 1."""
 
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: Annotated[float, FROM_CORPUS] = Field(default=1e-3, gt=0)
     """Highest learning rate; the schedule scales it."""
 
     weight_decay: float = Field(default=0.0, ge=0)
@@ -138,11 +139,11 @@ class Training(Section):
     teacher_forcing_updates: int = Field(default=10000, ge=1)
     """Updates in which `teacher_forcing_decay` comes to its end."""
 
-    src_word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    src_word_dropout: Annotated[float, FROM_CORPUS] = Field(default=0.0, ge=0, lt=1)
     """Probability that the encoder reads a source piece as `<unk>` in training (word dropout, Gal &
     Ghahramani 2016). Against overfitting on small data, try 0.1 (Sennrich & Zhang 2019)."""
 
-    tgt_word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    tgt_word_dropout: Annotated[float, FROM_CORPUS] = Field(default=0.0, ge=0, lt=1)
     """Probability that the decoder reads a piece of its own translation as `<unk>` in training, so
     that it learns to look at the source instead (Bowman et al. 2016). What it has to say stays."""
 
@@ -150,7 +151,7 @@ class Training(Section):
     """Shuffle the source pieces in training, each by at most so many places (Lample et al. 2018;
     try 3). For sources of free or unreliable order; 0 is off."""
 
-    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    ema_decay: Annotated[float, FROM_CORPUS] = Field(default=0.0, ge=0, lt=1)
     """Validate, save and translate with an exponential moving average of the weights that decays
     so much an update (0.999 averages the last thousand or so). 0 is off."""
 

@@ -87,6 +87,13 @@ WRONG = {
         "training: {label_smoothing: null}\n",
         ["x.yaml:2: training.label_smoothing: must be a number, not null; the default is 0.1"],
     ),
+    "null where the default depends on the corpus": Wrong(
+        "training: {learning_rate: null}\n",
+        [
+            "x.yaml:2: training.learning_rate: must be a number, not null; "
+            "without the key it is chosen from the corpus"
+        ],
+    ),
     "out of range": Wrong(
         "training: {batch_size: 0, label_smoothing: 1.0, betas: [0.9, 2]}\n",
         [

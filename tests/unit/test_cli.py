@@ -105,10 +105,25 @@ def test_recipe_prints_what_loads_back(recipe: Path, capsys: Capture) -> None:
     assert "seed: 5\n" in text
 
 
+def test_recipe_shows_what_the_corpus_decides(recipe: Path, capsys: Capture) -> None:
+    for suffix in ("en", "de"):
+        (recipe.parent / f"t.{suffix}").write_text("a b c\nb c\n" * 9, encoding="utf-8")
+    assert main(["recipe", str(recipe), "model.dropout=0.1"]) == 0
+    text = capsys.readouterr().out
+    assert "\n  # max_epochs: to be chosen from the corpus\n" in text
+    assert "\n  dropout: 0.1\n" in text
+    assert main(["recipe", str(recipe), "data.train=t", "data.dev=t", "model.dropout=0.1"]) == 0
+    text = capsys.readouterr().out
+    assert "\n  max_epochs: 300  # chosen: " in text
+    assert "\n  dropout: 0.1\n" in text
+    assert not (recipe.parent / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("key", "parts"),
     [
-        ("training.learning_rate", ["a number, greater than 0", "default  0.001", "schedule"]),
+        ("training.betas", ["a list of 2 numbers", "default  [0.9, 0.999]"]),
+        ("training.learning_rate", ["a number, greater than 0", "default  chosen from the corpus"]),
         ("decoding", ["beam_size", "length_penalty"]),
         ("data.train", ["columns", "must be given"]),
         ("base", ["inherit"]),
@@ -121,9 +136,14 @@ def test_explain(key: str, parts: list[str], capsys: Capture) -> None:
     assert [part for part in parts if part not in text] == []
 
 
-def test_schema_is_json(capsys: Capture) -> None:
+def test_schema_is_json_and_has_the_defaults_that_are_fixed(capsys: Capture) -> None:
     assert main(["recipe", "--schema"]) == 0
-    assert "base" in json.loads(capsys.readouterr().out)["properties"]
+    schema = json.loads(capsys.readouterr().out)
+    assert "base" in schema["properties"]
+    keys = schema["$defs"]["Training"]["properties"]
+    assert keys["label_smoothing"]["default"] == 0.1
+    assert "default" not in keys["learning_rate"]
+    assert "default" not in schema["properties"]["training"]
 
 
 def test_translate_line_by_line(

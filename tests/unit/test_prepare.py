@@ -2,14 +2,16 @@ import json
 import logging
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from seq2seq import prepare as prepare_module
+from seq2seq.choices import open_keys
 from seq2seq.data import tokenizer_training
 from seq2seq.errors import DataError, RunError
-from seq2seq.prepare import Prepared, prepare, read_dev
+from seq2seq.prepare import Prepared, prepare, preview, read_dev
 from seq2seq.recipe import Recipe
 from seq2seq.run import Run
 
@@ -49,7 +51,7 @@ def corpora():
 def make_recipe(folder="text", **changes) -> Recipe:
     sections = {
         "data": {"src": "en", "tgt": "de", "train": f"{folder}/train", "dev": f"{folder}/dev"},
-        "tokenizer": {"vocab_size": 60},
+        "tokenizer": {"type": "bpe", "vocab_size": 60, "joint": True},
     }
     for section, keys in changes.items():
         sections.setdefault(section, {}).update(keys)
@@ -210,6 +212,59 @@ def test_noise_is_wired_to_training_pairs_only(corpora):
     assert prepared.train.noise is not None
     assert prepared.dev.noise is None
     assert prepare(make_recipe()).train.noise is None
+
+
+def open_recipe(**changes) -> Recipe:
+    """A recipe that leaves all but the type of the tokenizer to the corpus."""
+    data = {"src": "en", "tgt": "de", "train": "text/train", "dev": "text/dev"}
+    given = {"output_dir": "run", "data": data, "tokenizer": {"type": "bpe"}}
+    return Recipe.model_validate(given | changes)
+
+
+def test_what_is_open_is_chosen_once_and_saved_with_its_reason(corpora, work, monkeypatch):
+    prepared, _ = work.of(open_recipe(training={"batch_size": 9}))
+    completed = prepared.recipe
+    assert open_keys(completed) == []
+    assert Run(Path("run")).load_recipe() == completed
+    saved = Path("run/recipe.yaml").read_text()
+    assert re.search(r"\n  max_epochs: \d+  # chosen: [\d,]+ updates for 201 pairs\n", saved)
+    assert "\n  batch_size: 9\n" in saved
+    before = snapshot()
+    monkeypatch.setattr(prepare_module, "read_pairs", None)
+    for recipe in (open_recipe(training={"batch_size": 9}), completed):
+        again, done = work.of(recipe)
+        assert again.recipe == completed
+        assert not done
+    assert {name for name, _ in snapshot().items() ^ before.items()} == {"run/recipe.yaml"}
+
+
+def test_choices_follow_the_text_until_the_run_is_trained(corpora, work):
+    small = prepare(open_recipe()).recipe
+    write_split(Path("text"), "train", make_pairs(3000))
+    large = prepare(open_recipe()).recipe
+    assert large.training.max_epochs < small.training.max_epochs
+    Path("run/checkpoints").mkdir()
+    Path("run/checkpoints/last.safetensors").touch()
+    before = snapshot()
+    write_split(Path("text"), "train", make_pairs(300))
+    with pytest.raises(RunError, match=r"^run: what is in data\.train has changed since"):
+        prepare(open_recipe())
+    with pytest.raises(RunError, match=r"^run: was trained with other values of model\.dropout; "):
+        prepare(open_recipe(model={"dropout": 0.123}))
+    assert snapshot() == before
+    write_split(Path("text"), "train", make_pairs(3000))
+    assert prepare(open_recipe()).recipe == large
+
+
+def test_a_preview_says_what_will_be_and_touches_nothing(corpora):
+    shown = preview(open_recipe())
+    assert not Path("run").exists()
+    prepare(open_recipe())
+    assert Path("run/recipe.yaml").read_text() == shown
+    before = snapshot()
+    Path("text/train.en").unlink()
+    assert "  # dropout: to be chosen from the corpus\n" in preview(open_recipe())
+    assert snapshot() == before
 
 
 @pytest.mark.parametrize("step", range(8))

@@ -115,6 +115,19 @@ def test_dump_loads_back(tmp_path: Path) -> None:
     assert load_text(tmp_path, dump(settings)) == settings
 
 
+def test_dump_with_comments_and_open_keys(tmp_path: Path) -> None:
+    settings = Outer(
+        name="inner:\n  size: 7\n", inner=Inner(size=9, rate=0.1), named={"size": Inner(size=5)}
+    )
+    text = dump(settings, {"inner.size": "of nine: #9"}, {"inner.rate": "later"})
+    assert "\n  size: 9  # of nine: #9\n  # rate: later\n  kind: a\n" in text
+    assert text.count("of nine") == text.count("later") == 1
+    expected = settings.model_copy(update={"inner": Inner(size=9)})
+    loaded = load_text(tmp_path, text)
+    assert loaded == expected
+    assert loaded.inner.model_fields_set == {"size", "kind"}
+
+
 def test_changed_keys() -> None:
     old = Outer(name="a", named={"x": Inner(), "z": Inner()})
     new = Outer(

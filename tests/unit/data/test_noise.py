@@ -67,7 +67,9 @@ def test_as_many_words_as_wanted_go_missing_and_no_marks():
 @pytest.mark.parametrize("distance", [1, 2, 5])
 def test_words_move_so_far_and_no_farther(distance):
     ids, lengths = sentences(300, 12)
-    shuffled = shuffle(ids, lengths, distance, np.random.default_rng().random(ids.shape))
+    draws = np.random.default_rng().random(ids.shape)
+    ids[0], lengths[0], draws[0] = [*range(EOS + 1, EOS + 12), EOS], 12, [0.999, *[0.0] * 11]
+    shuffled = shuffle(ids, lengths, distance, draws)
     farthest = 0
     for before, after, length in zip(ids, shuffled, lengths, strict=True):
         assert after[length - 1 :].tolist() == before[length - 1 :].tolist()

@@ -1,0 +1,236 @@
+"""Values that nobody gave, chosen from the size and the nature of the corpus.
+
+The tables and `_rules` are all there is to it. What a user gives always wins, and a choice that
+doesn't go with something given isn't made.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from seq2seq.conflicts import find_conflicts
+from seq2seq.data.statistics import Side, Statistics
+from seq2seq.keys import dotted, walk
+from seq2seq.recipe import Recipe
+from seq2seq.settings import Section
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value for a key of a recipe.
+
+    Attributes:
+        key: Dotted.
+        value: Legal there.
+        reason: What of the corpus speaks for it.
+    """
+
+    key: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A recipe with nothing left to choose.
+
+    Attributes:
+        recipe: All of it.
+        reasons: Why the values that nobody gave are what they are, by dotted key.
+    """
+
+    recipe: Recipe
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Size:
+    """What suits a corpus of so many pairs; layers and sizes are (encoder, decoder)."""
+
+    pairs: float
+    vocab_size: int
+    embedding_dim: int
+    num_layers: tuple[int, int]
+    hidden_size: tuple[int, int]
+    dropout: float
+    word_dropout: float
+    batch_size: int
+    learning_rate: float
+
+
+# The more text, the more pieces occur often enough to be learnt, the larger a network it fills and
+# the less that network must be kept from learning it by heart. Small batches make up for few pairs.
+# 29,000 pairs: measured on Multi30k. Fewer: Sennrich & Zhang (2019). More: Britz et al. (2017),
+# Chen et al. (2018).
+TEXT = (
+    #    pairs up to  pieces  emb  layers  hidden       dropout  words  batch  rate
+    Size(5_000,       2_000,  256, (1, 1), (256, 512),  0.5,     0.1,   16,    2e-3),
+    Size(20_000,      4_000,  256, (1, 1), (256, 512),  0.4,     0.1,   32,    2e-3),
+    Size(60_000,      8_000,  256, (1, 1), (256, 512),  0.3,     0.0,   64,    2e-3),
+    Size(300_000,     16_000, 256, (2, 2), (256, 512),  0.2,     0.0,   64,    2e-3),
+    Size(2_000_000,   24_000, 512, (2, 2), (512, 1024), 0.2,     0.0,   128,   1e-3),
+    Size(math.inf,    32_000, 512, (2, 3), (512, 1024), 0.1,     0.0,   256,   1e-3),
+)  # fmt: skip
+
+# Letters, phonemes, commands: few symbols, short lines. Measured on pronunciation in French and
+# Icelandic. Nothing is dropped from what is read: a symbol less is another word.
+SYMBOLS = (
+    #    pairs up to  pieces  emb  layers  hidden       dropout  words  batch  rate
+    Size(2_000,       8_000,  128, (1, 2), (128, 256),  0.5,     0.0,   16,    2e-3),
+    Size(20_000,      8_000,  128, (1, 2), (256, 256),  0.3,     0.0,   32,    2e-3),
+    Size(200_000,     8_000,  128, (1, 2), (256, 512),  0.2,     0.0,   64,    2e-3),
+    Size(math.inf,    8_000,  256, (2, 2), (256, 512),  0.1,     0.0,   128,   1e-3),
+)  # fmt: skip
+
+MIN_UPDATES = 5_000
+MAX_EPOCHS = 300
+
+
+def _rules(recipe: Recipe, corpus: Statistics, is_open: set[str]) -> Iterator[Choice]:
+    """The choices for a corpus, in the order of the recipe."""
+    tokenizer, training = recipe.tokenizer, recipe.training
+    pairs = f"{corpus.pairs:,} pairs"
+
+    # Symbols that are split already are words; lines of one short word are spelt. All else is
+    # text, whose rare words take pieces.
+    kind, kind_reason = _nature(corpus)
+    table = TEXT if kind == "bpe" else SYMBOLS
+    size = next(size for size in table if corpus.pairs <= size.pairs)
+    size_reason = f"{pairs} of {'text' if table is TEXT else 'symbols'}"
+
+    # One vocabulary for both sides lets names and cognates be copied; it needs one alphabet.
+    joint = tokenizer.joint
+    if not (tokenizer.model or tokenizer.src_model):
+        yield Choice("tokenizer.type", kind, kind_reason)
+        yield _vocab_size(recipe, corpus, size, kind)
+        joint = joint if "tokenizer.joint" not in is_open else corpus.shared_letters >= 0.9
+        reason = f"{corpus.shared_letters:.0%} of the letters are shared"
+        yield Choice("tokenizer.joint", joint, reason)
+
+    for i, part in enumerate(("encoder", "decoder")):
+        yield Choice(f"model.{part}.embedding_dim", size.embedding_dim, size_reason)
+        yield Choice(f"model.{part}.hidden_size", size.hidden_size[i], size_reason)
+        yield Choice(f"model.{part}.num_layers", size.num_layers[i], size_reason)
+    yield Choice("model.dropout", size.dropout, size_reason)
+    # Embeddings of pieces that are seen seldom learn from both of their places (Press & Wolf 2017).
+    if table is TEXT and corpus.pairs <= 300_000:
+        yield Choice("model.tied_embeddings", "three_way" if joint else "two_way", size_reason)
+    else:
+        yield Choice("model.tied_embeddings", None, size_reason)
+
+    # The number of updates grows with the root of the corpus: 18,000 for Multi30k, never so few
+    # that attention isn't found, which takes some thousand.
+    per_unit = 1.0
+    if training.batch_type == "tokens":
+        per_unit = 1 + corpus.tgt.words * (1.3 if kind == "bpe" else 1.0)
+    batch_size = round(size.batch_size * per_unit)
+    yield Choice("training.batch_size", batch_size, size_reason)
+    if "training.batch_size" not in is_open:
+        batch_size = training.batch_size
+    updates_per_epoch = max(1, corpus.pairs * per_unit / batch_size / training.accumulate)
+    updates = max(MIN_UPDATES, 18_000 * math.sqrt(corpus.pairs / 29_000))
+    epochs = min(MAX_EPOCHS, math.ceil(updates / updates_per_epoch))
+    updates_reason = f"{epochs * updates_per_epoch:,.0f} updates for {pairs}"
+    if training.max_updates:
+        # With a margin for pairs that are too long.
+        epochs = max(epochs, math.ceil(2 * training.max_updates / updates_per_epoch))
+        updates_reason = "max_updates comes first"
+    yield Choice("training.max_epochs", epochs, updates_reason)
+    if training.optimizer in ("adam", "adamw"):
+        yield Choice("training.learning_rate", size.learning_rate, size_reason)
+    yield Choice("training.src_word_dropout", size.word_dropout, size_reason)
+    yield Choice("training.tgt_word_dropout", size.word_dropout, size_reason)
+    # An average over the last twentieth of training or so.
+    decay = 0.998 if updates < 10_000 else 0.999 if updates < 50_000 else 0.9995
+    yield Choice("training.ema_decay", decay, f"about {updates:,.0f} updates")
+
+
+def _nature(corpus: Statistics) -> tuple[str, str]:
+    """The type of tokenizer, and why."""
+    sides = corpus.src, corpus.tgt
+    if all(side.single >= 0.8 or _is_closed(side, corpus.pairs) for side in sides):
+        counts = " and ".join(f"{side.distinct_words:,}" for side in sides)
+        return "word", f"{counts} different symbols"
+    if any(_is_dictionary(side) for side in sides):
+        return "char", "lines are single words"
+    return "bpe", "sentences of many different words"
+
+
+def _is_closed(side: Side, pairs: int) -> bool:
+    """Whether a side has few words and those so often that no new one is to be expected."""
+    return side.distinct_words < 500 and side.words * pairs >= 20 * side.distinct_words
+
+
+def _is_dictionary(side: Side) -> bool:
+    """Whether lines are single words in an alphabet."""
+    return side.words < 1.2 and side.characters < 25 and side.distinct_characters < 300
+
+
+def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, kind: str) -> Choice:
+    """Pieces of text as in the table, fewer for few words, but all characters; all symbols."""
+    words = corpus.src.distinct_words + corpus.tgt.distinct_words
+    characters = corpus.src.distinct_characters + corpus.tgt.distinct_characters
+    characters += 256 if recipe.tokenizer.byte_fallback else 0
+    if kind != "bpe":
+        pieces = max(size.vocab_size, 2 * words)
+        return Choice("tokenizer.vocab_size", pieces, "room for all symbols")
+    usual = size.vocab_size, f"{corpus.pairs:,} pairs of text"
+    most = words // 200 * 100, f"{words:,} different words"
+    least = 2 * characters, f"{characters:,} different characters"
+    return Choice("tokenizer.vocab_size", *max(least, min(most, usual)))
+
+
+def choose(recipe: Recipe, corpus: Statistics, first: Recipe | None = None) -> Completed:
+    """Complete a recipe for a corpus.
+
+    A choice that conflicts with what is given, or with another choice, is dropped; the key then
+    has the default of its section, with which the recipe was found to be free of conflicts.
+
+    Args:
+        recipe: with open keys.
+        corpus: its training text.
+        first: of the run that training begins with, if it does with one: its tokenizer and the
+            sizes of its network stay.
+    """
+    is_open = set(open_keys(recipe))
+    choices = {c.key: c for c in _rules(recipe, corpus, is_open) if c.key in is_open}
+    if first is not None:
+        reason = f"as in {recipe.training.init_from}"
+        for key in choices:
+            if key.startswith(("model.", "tokenizer.")) and key != "model.dropout":
+                choices[key] = Choice(key, _value(first, key.split(".")), reason)
+    while True:
+        complete = recipe
+        for choice in choices.values():
+            complete = _replaced(complete, choice.key.split("."), choice.value)
+        conflicts = find_conflicts(complete)
+        keys = (dotted(key) for conflict in conflicts for key in conflict.keys)
+        forbidden = next((key for key in keys if key in choices), None)
+        if forbidden is None:
+            return Completed(complete, {key: choice.reason for key, choice in choices.items()})
+        del choices[forbidden]
+
+
+def _replaced(section: AnySection, path: list[str], value: Any) -> AnySection:
+    name, *rest = path
+    value = _replaced(getattr(section, name), rest, value) if rest else value
+    return section.model_copy(update={name: value})
+
+
+def _value(section: Any, path: list[str]) -> Any:
+    for name in path:
+        section = getattr(section, name)
+    return section
+
+
+def open_keys(recipe: Recipe) -> list[str]:
+    """The keys, dotted, whose values are to be chosen since nobody gave them."""
+    paths = [[str(part) for part in key.path] for key in walk(Recipe) if key.chosen_from]
+    return [dotted(path) for path in paths if not _is_given(recipe, path)]
+
+
+def _is_given(section: Any, path: list[str]) -> bool:
+    return path[-1] in _value(section, path[:-1]).model_fields_set

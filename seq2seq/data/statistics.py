@@ -1,0 +1,111 @@
+"""What a corpus is like, as far as defaults depend on it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+_ALL_OF_FIRST, _THEN_EVERY = 20_000, 50
+_RARE = 0.1
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a corpus; words are what spaces separate.
+
+    Attributes:
+        words: In a line, on average.
+        characters: In a line, on average.
+        distinct_words: Different ones that were seen.
+        distinct_characters: Likewise.
+        single: Share of the words that are one character.
+    """
+
+    words: float
+    characters: float
+    distinct_words: int
+    distinct_characters: int
+    single: float
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a corpus is like.
+
+    Attributes:
+        pairs: Those without a blank side.
+        src: The source side.
+        tgt: The target side.
+        shared_letters: Share of a side's letters that are letters of the other side too; of the
+            two shares the larger one.
+    """
+
+    pairs: int
+    src: Side
+    tgt: Side
+    shared_letters: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values by name."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Statistics":
+        """The inverse of `to_dict`."""
+        sides = {"src": Side(**values["src"]), "tgt": Side(**values["tgt"])}
+        return cls(**{**values, **sides})
+
+
+def count_statistics(pairs: Iterable[tuple[str, str]]) -> Statistics:
+    """Count pairs, and look at the first ones and at a part of those that follow."""
+    src, tgt, total = _Tally(), _Tally(), 0
+    for pair in pairs:
+        if not (pair[0].strip() and pair[1].strip()):
+            continue
+        if total < _ALL_OF_FIRST or total % _THEN_EVERY == 0:
+            src.add(pair[0])
+            tgt.add(pair[1])
+        total += 1
+    shared = max(_covered(src, tgt), _covered(tgt, src))
+    return Statistics(total, src.summary(), tgt.summary(), shared)
+
+
+class _Tally:
+    """Words and characters of a side."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.words: Counter[str] = Counter()
+        self.characters: Counter[str] = Counter()
+
+    def add(self, line: str) -> None:
+        self.lines += 1
+        self.words.update(line.split())
+        self.characters.update(line)
+
+    def summary(self) -> Side:
+        words, lines = self.words.total() or 1, self.lines or 1
+        return Side(
+            self.words.total() / lines,
+            self.characters.total() / lines,
+            len(self.words),
+            len(self.characters),
+            sum(count for word, count in self.words.items() if len(word) == 1) / words,
+        )
+
+    def letters(self) -> dict[str, float]:
+        """Share of each letter or digit among all of them."""
+        counts = {c: count for c, count in self.characters.items() if c.isalnum()}
+        total = sum(counts.values())
+        return {c: count / total for c, count in counts.items()}
+
+
+def _covered(ours: _Tally, theirs: _Tally) -> float:
+    """Share of our letters that aren't much rarer on the other side.
+
+    A Russian word in an English text doesn't make Cyrillic a script of English.
+    """
+    shares, others = ours.letters(), theirs.letters()
+    if not shares or not others:
+        return float(not shares and not others)
+    return sum((share for c, share in shares.items() if others.get(c, 0.0) >= _RARE * share), 0.0)

@@ -1,0 +1,61 @@
+import json
+import random
+
+import pytest
+
+from seq2seq.data.statistics import Side, Statistics, count_statistics
+
+RNG = random.Random(4)
+
+
+def sentences(count: int, alphabet: str) -> list[str]:
+    words = ["".join(RNG.choices(alphabet, k=RNG.randint(1, 6))) for _ in range(50)]
+    return [" ".join(RNG.choices(words, k=RNG.randint(1, 9))) for _ in range(count)]
+
+
+def test_counts_are_those_of_the_text():
+    src, tgt = sentences(300, "abcdef"), sentences(300, "def,")
+    found = count_statistics([*zip(src, tgt, strict=True), (" ", "x"), ("x", "")])
+    assert found.pairs == 300
+    for side, lines in ((found.src, src), (found.tgt, tgt)):
+        words = [word for line in lines for word in line.split()]
+        assert side.words == len(words) / 300
+        assert side.characters == sum(map(len, lines)) / 300
+        assert side.distinct_words == len(set(words))
+        assert side.distinct_characters == len(set("".join(lines)))
+        assert side.single == sum(len(word) == 1 for word in words) / len(words)
+
+
+def test_of_many_pairs_all_are_counted_and_some_looked_at():
+    pairs = [("a a", "b") if i < 20_000 else ("x", f"y{i}") for i in range(21_000)]
+    found = count_statistics(pairs)
+    assert found.pairs == 21_000
+    assert found.tgt.distinct_words == 1 + 1000 / 50
+    assert found.src.words == pytest.approx((2 * 20_000 + 20) / 20_020)
+
+
+@pytest.mark.parametrize(
+    ("src", "tgt", "shared"),
+    [
+        ("abcab", "bcabb", 1),
+        ("abc", "xyz", 0),
+        ("ab", "aabbccdd", 1),  # all letters of the source are letters of the target
+        ("abcd", "abcx", 3 / 4),
+        ("a" * 99 + "x", "x" * 99, 1 / 100),  # a letter that is rare on the other side
+        ("1 2 3!", "3 2 1?", 1),
+        ("!", "?", 1),
+        ("a", "?", 0),
+    ],
+)
+def test_shared_letters(src: str, tgt: str, shared: float):
+    assert count_statistics([(src, tgt)]).shared_letters == pytest.approx(shared)
+
+
+def test_nothing_to_count():
+    nothing = Side(0, 0, 0, 0, 0)
+    assert count_statistics([("", "a")]) == Statistics(0, nothing, nothing, 1.0)
+
+
+def test_statistics_survive_json():
+    found = count_statistics(zip(sentences(40, "abc"), sentences(40, "bcd"), strict=True))
+    assert Statistics.from_dict(json.loads(json.dumps(found.to_dict()))) == found

@@ -1,0 +1,246 @@
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seq2seq.choices import choose, open_keys
+from seq2seq.conflicts import find_conflicts
+from seq2seq.data.statistics import Side, Statistics
+from seq2seq.keys import walk
+from seq2seq.recipe import Recipe, changed_keys, dump_recipe, load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = "data: {src: en, tgt: de, train: hub:x, dev: hub:x}\n"
+SIZES = [1, 30, 300, 3000, 12_000, 29_000, 120_000, 700_000, 5_000_000, 10**8]
+
+MULTI30K = Statistics(29_000, Side(11.6, 59.5, 12_469, 78, 0.14), Side(10.9, 69, 18_933, 97, 0), 1)
+FRENCH = Statistics(8000, Side(7.5, 14, 39, 40, 1), Side(5.8, 10.9, 39, 37, 0.93), 0.79)
+ICELANDIC = Statistics(800, Side(5.6, 10, 33, 34, 1), Side(5.7, 11, 60, 37, 0.83), 0.84)
+QUICKSTART = Statistics(20_000, Side(9, 50, 9000, 70, 0.1), Side(9, 55, 9000, 75, 0.1), 0.99)
+SHIPPED = {
+    "multi30k/en-de": MULTI30K,
+    "multi30k/hub": MULTI30K,
+    "g2p/fre": FRENCH,
+    "g2p/ice": ICELANDIC,
+    "quickstart/quickstart": QUICKSTART,
+}
+
+
+def text(pairs: int, **changes: Any) -> Statistics:
+    """A corpus like Multi30k of another size; a tenth of its words are met anew."""
+    side = replace(MULTI30K.src, distinct_words=round(500 + pairs**0.9))
+    return Statistics(**{"pairs": pairs, "src": side, "tgt": side, "shared_letters": 1, **changes})
+
+
+def symbols(pairs: int, **changes: Any) -> Statistics:
+    return replace(FRENCH, **{"pairs": pairs, **changes})
+
+
+def load(folder: Path, *overrides: str, text: str = DATA) -> Recipe:
+    file = folder / "r.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load_recipe(file, overrides, check_files=False)
+
+
+def value(recipe: Recipe, key: str) -> Any:
+    found: Any = recipe
+    for name in key.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def updates(recipe: Recipe, corpus: Statistics) -> float:
+    training = recipe.training
+    return training.max_epochs * corpus.pairs / training.batch_size / training.accumulate
+
+
+CORPORA = [kind(pairs) for kind in (text, symbols) for pairs in SIZES]
+CORPORA += [text(29_000, shared_letters=0.1), symbols(5000, shared_letters=1)]
+WORDS = replace(MULTI30K.src, words=1.0, characters=9)
+CORPORA += [Statistics(9000, WORDS, FRENCH.tgt, 0.3)]
+
+
+def test_every_marked_key_is_chosen_and_no_other(tmp_path: Path) -> None:
+    marked = {".".join(map(str, key.path)) for key in walk(Recipe) if key.chosen_from}
+    recipe = load(tmp_path)
+    assert set(open_keys(recipe)) == marked
+    for corpus in CORPORA:
+        assert set(choose(recipe, corpus).reasons) == marked
+
+
+@pytest.mark.parametrize("corpus", CORPORA[::3])
+def test_choices_are_legal_and_survive_saving(corpus: Statistics, tmp_path: Path) -> None:
+    completed = choose(load(tmp_path), corpus)
+    saved = dump_recipe(completed.recipe, completed.reasons)
+    again = load(tmp_path, text=saved)
+    assert again == completed.recipe
+    assert open_keys(again) == []
+    commented = [line.split(":")[0].strip() for line in saved.split("\n") if "# chosen: " in line]
+    assert sorted(commented) == sorted(key.split(".")[-1] for key in completed.reasons)
+
+
+def test_the_same_again_and_nothing_more_to_choose(tmp_path: Path) -> None:
+    first = choose(load(tmp_path), MULTI30K)
+    assert choose(load(tmp_path), MULTI30K) == first
+    assert open_keys(first.recipe) == []
+    assert choose(first.recipe, symbols(50)).recipe == first.recipe
+    assert choose(first.recipe, symbols(50)).reasons == {}
+
+
+@pytest.mark.parametrize("kind", [text, symbols])
+def test_more_text_never_takes_less_of_a_network(kind: Any, tmp_path: Path) -> None:
+    recipes = [choose(load(tmp_path), kind(pairs)).recipe for pairs in SIZES]
+    rising = ["tokenizer.vocab_size", "training.batch_size", "training.ema_decay"]
+    for part in ("encoder", "decoder"):
+        rising += [f"model.{part}.{key}" for key in ("embedding_dim", "hidden_size", "num_layers")]
+    falling = ["model.dropout", "training.src_word_dropout", "training.learning_rate"]
+    for smaller, larger in pairwise(recipes):
+        assert [key for key in rising if value(smaller, key) > value(larger, key)] == []
+        assert [key for key in falling if value(smaller, key) < value(larger, key)] == []
+
+
+@pytest.mark.parametrize("overrides", [[], ["training.batch_size=7"], ["training.accumulate=3"]])
+def test_updates_are_enough_and_grow_slower_than_the_text(
+    overrides: list[str], tmp_path: Path
+) -> None:
+    recipe = load(tmp_path, *overrides)
+    for corpus in CORPORA:
+        completed = choose(recipe, corpus).recipe
+        made = updates(completed, corpus)
+        enough = max(5000, 18_000 * (corpus.pairs / 29_000) ** 0.5)
+        one_epoch = made / completed.training.max_epochs
+        assert made >= min(enough, 300 * one_epoch)
+        assert made <= enough + one_epoch
+
+
+@pytest.mark.parametrize("corpus", [text(29_000), text(10**6), symbols(800)])
+def test_batches_of_tokens_are_as_large_as_those_of_sentences(
+    corpus: Statistics, tmp_path: Path
+) -> None:
+    sentences = choose(load(tmp_path), corpus).recipe.training
+    tokens = choose(load(tmp_path, "training.batch_type=tokens"), corpus).recipe.training
+    assert 1 < tokens.batch_size / sentences.batch_size / corpus.tgt.words < 2
+    assert tokens.max_epochs == pytest.approx(sentences.max_epochs, abs=1)
+
+
+def test_given_updates_are_made(tmp_path: Path) -> None:
+    recipe = choose(load(tmp_path, "training.max_updates=90000"), MULTI30K).recipe
+    assert updates(recipe, MULTI30K) > 1.5 * 90_000
+
+
+def test_given_values_win(tmp_path: Path) -> None:
+    file = tmp_path / "base.yaml"
+    file.write_text(DATA + "model: {dropout: 0.11}\ntraining: {batch_size: 99}\n", encoding="utf-8")
+    recipe = load(
+        tmp_path,
+        "training.batch_size=77",
+        "tokenizer.joint=false",
+        text="base: base.yaml\nmodel: {tied_embeddings: null, encoder: {hidden_size: 256}}\n",
+    )
+    completed = choose(recipe, symbols(3000, shared_letters=1))
+    expected = {
+        "model.dropout": 0.11,
+        "training.batch_size": 77,
+        "tokenizer.joint": False,
+        "model.tied_embeddings": None,
+        "model.encoder.hidden_size": 256,
+    }
+    assert {key: value(completed.recipe, key) for key in expected} == expected
+    assert not expected.keys() & completed.reasons.keys()
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.tied_embeddings=three_way"],
+        ["model.encoder.embedding_dim=100"],
+        ["tokenizer.joint=false"],
+        ["tokenizer.sampling=0.1"],
+        ["model.decoder.attention=dot"],
+        ["model.decoder.attention=dot", "model.encoder.bidirectional=false",
+         "model.encoder.hidden_size=512"],
+        ["model.bridge=copy", "model.decoder.num_layers=1"],
+        ["model.bridge=copy", "model.encoder.num_layers=2"],
+        ["training.optimizer=sgd", "training.momentum=0.9"],
+        ["training.min_learning_rate=1e-3"],
+        ["tokenizer={src_model: a, tgt_model: b, joint: false}"],
+        ["tokenizer.model=a"],
+    ],
+)  # fmt: skip
+def test_what_goes_together_stays_together(overrides: list[str], tmp_path: Path) -> None:
+    recipe = load(tmp_path, *overrides)
+    for corpus in CORPORA:
+        completed = choose(recipe, corpus)
+        assert list(find_conflicts(completed.recipe)) == []
+        assert set(changed_keys(recipe, completed.recipe)) <= set(open_keys(recipe))
+        assert set(completed.reasons) <= set(open_keys(recipe))
+
+
+def test_the_nature_of_the_text_decides_how_it_is_cut(tmp_path: Path) -> None:
+    def cut(corpus: Statistics) -> tuple[str, bool]:
+        tokenizer = choose(load(tmp_path), corpus).recipe.tokenizer
+        return tokenizer.type, tokenizer.joint
+
+    assert cut(MULTI30K) == ("bpe", True)
+    assert cut(replace(MULTI30K, shared_letters=0.02)) == ("bpe", False)
+    assert cut(FRENCH) == cut(ICELANDIC) == ("word", False)
+    commands = Statistics(9000, Side(7, 41, 13, 21, 0), Side(14, 143, 6, 19, 0), 0.0)
+    assert cut(commands) == ("word", False)
+    letters = replace(FRENCH, pairs=30, shared_letters=0.97)
+    assert cut(letters) == ("word", True)
+    phrases = Statistics(40, Side(5, 25, 120, 40, 0.1), Side(5, 25, 130, 45, 0.1), 0.98)
+    assert cut(phrases) == ("bpe", True)
+    assert cut(Statistics(9000, WORDS, FRENCH.tgt, 0.3)) == ("char", False)
+    chinese = Side(1.1, 21, 90_000, 4000, 0.0)
+    assert cut(Statistics(100_000, MULTI30K.src, chinese, 0.1)) == ("bpe", False)
+
+
+def test_few_words_take_few_pieces(tmp_path: Path) -> None:
+    for words in (8000, 16_000, 16_001):
+        side = replace(MULTI30K.src, distinct_words=words // 2)
+        corpus = replace(MULTI30K, src=side, tgt=replace(side, distinct_words=words - words // 2))
+        tokenizer = choose(load(tmp_path), corpus).recipe.tokenizer
+        assert tokenizer.vocab_size == min(8000, words // 2)
+
+
+def test_every_character_and_symbol_has_room(tmp_path: Path) -> None:
+    characters = Side(1.1, 21, 90_000, 4000, 0.0)
+    few = Statistics(3000, MULTI30K.src, characters, 0.1)
+    size = choose(load(tmp_path), few).recipe.tokenizer.vocab_size
+    assert size >= 1.5 * 4000
+    more = choose(load(tmp_path, "tokenizer.byte_fallback=true"), few).recipe.tokenizer.vocab_size
+    assert more >= size + 256
+    spaced = Side(20, 40, 9000, 9001, 1.0)
+    assert (
+        choose(load(tmp_path), Statistics(10**5, spaced, spaced, 0.5)).recipe.tokenizer.vocab_size
+        > 9000
+    )
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_recipes_say_what_their_results_were_made_with(name: str) -> None:
+    recipe = load_recipe(ROOT / f"recipes/{name}.yaml", check_files=False)
+    assert choose(recipe, SHIPPED[name]).recipe == recipe
+
+
+def test_multi30k_and_pronunciation_get_what_was_measured(tmp_path: Path) -> None:
+    multi30k = choose(load(tmp_path), MULTI30K).recipe
+    shipped = load_recipe(ROOT / "recipes/multi30k/en-de.yaml", check_files=False)
+    assert (multi30k.tokenizer, multi30k.model) == (shipped.tokenizer, shipped.model)
+    assert changed_keys(multi30k.training, shipped.training) == ["validate_every"]
+    icelandic = choose(load(tmp_path), ICELANDIC).recipe
+    shipped = load_recipe(ROOT / "recipes/g2p/ice.yaml", check_files=False)
+    assert (icelandic.tokenizer, icelandic.model) == (shipped.tokenizer, shipped.model)
+    assert icelandic.training == shipped.training
+
+
+def test_a_run_that_training_begins_with_keeps_its_sizes(tmp_path: Path) -> None:
+    first = load(tmp_path, "model.encoder.hidden_size=99", "model.decoder.num_layers=3")
+    first = choose(first, MULTI30K).recipe
+    again = load(tmp_path, "training.init_from=runs/first", "model.decoder.num_layers=5")
+    found = choose(again, symbols(500), first)
+    changed = changed_keys(first.model, found.recipe.model)
+    assert set(changed) == {"decoder.num_layers", "dropout"}
+    assert found.reasons["model.encoder.hidden_size"] == "as in runs/first"
