@@ -71,9 +71,10 @@ def decode_in_parts(
         return model.decode(tokens, state)
     features, weights = [], []
     for part in torch.split(tokens, steps, dim=1):
-        feature, state = model.decode(part, state.detach())
+        feature, state = model.decode(part, state)
         features.append(feature)
         weights.append(state.weights)
+        state = state.detach()
     return torch.cat(features, dim=1), replace(state, weights=join_steps(weights))
 
 
