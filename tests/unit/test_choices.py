@@ -22,8 +22,8 @@ QUICKSTART = Statistics(20_000, Side(9, 50, 9000, 70, 0.1), Side(9, 55, 9000, 75
 SHIPPED = {
     "multi30k/en-de": MULTI30K,
     "multi30k/hub": MULTI30K,
-    "g2p/fre": FRENCH,
-    "g2p/ice": ICELANDIC,
+    "characters/fre": FRENCH,
+    "characters/ice": ICELANDIC,
     "quickstart/quickstart": QUICKSTART,
 }
 
@@ -231,7 +231,7 @@ def test_multi30k_and_pronunciation_get_what_was_measured(tmp_path: Path) -> Non
     assert (multi30k.tokenizer, multi30k.model) == (shipped.tokenizer, shipped.model)
     assert changed_keys(multi30k.training, shipped.training) == ["validate_every"]
     icelandic = choose(load(tmp_path), ICELANDIC).recipe
-    shipped = load_recipe(ROOT / "recipes/g2p/ice.yaml", check_files=False)
+    shipped = load_recipe(ROOT / "recipes/characters/ice.yaml", check_files=False)
     assert (icelandic.tokenizer, icelandic.model) == (shipped.tokenizer, shipped.model)
     assert icelandic.training == shipped.training
 
