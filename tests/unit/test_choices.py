@@ -185,7 +185,8 @@ def test_the_nature_of_the_text_decides_how_it_is_cut(tmp_path: Path) -> None:
 
     assert cut(MULTI30K) == ("bpe", True)
     assert cut(replace(MULTI30K, shared_letters=0.02)) == ("bpe", False)
-    assert cut(FRENCH) == cut(ICELANDIC) == ("word", False)
+    assert cut(FRENCH) == ("word", False)
+    assert cut(ICELANDIC) == ("word", True)
     commands = Statistics(9000, Side(7, 41, 13, 21, 0), Side(14, 143, 6, 19, 0), 0.0)
     assert cut(commands) == ("word", False)
     letters = replace(FRENCH, pairs=30, shared_letters=0.97)
@@ -233,14 +234,15 @@ def test_multi30k_and_pronunciation_get_what_was_measured(tmp_path: Path) -> Non
     icelandic = choose(load(tmp_path), ICELANDIC).recipe
     shipped = load_recipe(ROOT / "recipes/characters/ice.yaml", check_files=False)
     assert (icelandic.tokenizer, icelandic.model) == (shipped.tokenizer, shipped.model)
-    assert icelandic.training == shipped.training
+    changed = changed_keys(icelandic.training, shipped.training)
+    assert changed == ["validate_every", "early_stopping_metric"]
 
 
 def test_a_run_that_training_begins_with_keeps_its_sizes(tmp_path: Path) -> None:
     first = load(tmp_path, "model.encoder.hidden_size=99", "model.decoder.num_layers=3")
     first = choose(first, MULTI30K).recipe
     again = load(tmp_path, "training.init_from=runs/first", "model.decoder.num_layers=5")
-    found = choose(again, symbols(500), first)
+    found = choose(again, symbols(10**6), first)
     changed = changed_keys(first.model, found.recipe.model)
     assert set(changed) == {"decoder.num_layers", "dropout"}
     assert found.reasons["model.encoder.hidden_size"] == "as in runs/first"
