@@ -329,7 +329,13 @@ def beam_search(continue_: Continue, limit: int, beam_size: int, alpha=0.0) -> l
             found += [(score, tokens, False) for score, tokens in grown]
         if not grown and not found:
             found = [(score, tokens, False) for score, tokens in live]
-        if not grown or sum(complete for _, _, complete in found) >= beam_size:
+        penalty = ((5 + length) / 6) ** alpha
+        best = max(
+            (p / ((6 + len(tokens)) / 6) ** alpha for p, tokens, complete in found if complete),
+            default=-math.inf,
+        )
+        enough = sum(complete for _, _, complete in found) >= beam_size
+        if not grown or (enough and grown[0][0] / penalty <= best):
             break
         live = grown
     return rank(found, alpha)

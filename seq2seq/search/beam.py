@@ -2,9 +2,11 @@
 
 Each step takes the 2K best continuations of a sentence's K hypotheses. One that ends is finished
 if it is among the K best; the K best that don't end go on. A sentence stops on its own evidence,
-when K hypotheses are finished, its length limit is reached or nothing may follow, and leaves the
-batch. So neither neighbours nor the number of results asked for changes a result, and with K = 1
-this is greedy search.
+and leaves the batch: when K hypotheses are finished and no live one scores better so far than the
+best of them, when its length limit is reached or when nothing may follow. (That K are finished
+proves little where a model is sure of itself: its best output could end too early at each step.) So
+neither neighbours nor the number of results asked for changes a result, and with K = 1 this is
+greedy search.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,6 +61,7 @@ class Beams:
         log_probs: (B, R).
         sentences: (B,) place of each sentence in the batch.
         num_finished: (B,) hypotheses finished so far.
+        best_score: (B,) of the best of these.
         limits: (B,) most tokens, end mark counted.
     """
 
@@ -66,6 +69,7 @@ class Beams:
     log_probs: Tensor
     sentences: Tensor
     num_finished: Tensor
+    best_score: Tensor
     limits: Tensor
 
 
@@ -128,6 +132,7 @@ def beam_search(
         log_probs=torch.zeros(batch, 1, device=device),
         sentences=torch.arange(batch, device=device),
         num_finished=torch.zeros(batch, dtype=torch.long, device=device),
+        best_score=torch.full((batch,), float("-inf"), device=device),
         limits=limits,
     )
     last = torch.full((batch,), BOS, dtype=torch.long, device=device)
@@ -152,6 +157,7 @@ def _advance(
     offsets = torch.arange(batch, device=scores.device).unsqueeze(1) * width
     first = torch.arange(scores.shape[1], device=scores.device) < beam_size
     done = ends & viable & first
+    best_ended = scores.masked_fill(~done, float("-inf")).amax(dim=1)
     sentence, place = done.nonzero(as_tuple=True)
     if sentence.shape[0]:
         source = (parents + offsets)[sentence, place]
@@ -163,11 +169,15 @@ def _advance(
     rows = (parents + offsets).gather(1, live)
     grown = torch.cat((beams.tokens[rows.flatten()], tokens.gather(1, live).view(-1, 1)), dim=1)
     count = beams.num_finished + done.sum(dim=1)
+    # All are of one length by now, those that ended with their end mark.
+    penalty = length_penalty(float(grown.shape[1]), finished.alpha)
+    best = torch.maximum(beams.best_score, best_ended / penalty)
+    hopeless = scores.amax(dim=1) / penalty <= best
     alive = scores > float("-inf")
     at_limit = grown.shape[1] >= beams.limits
-    stop = (count >= beam_size) | at_limit | ~alive.any(dim=1)
+    stop = ((count >= beam_size) & hopeless) | at_limit | ~alive.any(dim=1)
     if not bool(stop.any()):
-        kept = Beams(grown, scores, beams.sentences, count, beams.limits)
+        kept = Beams(grown, scores, beams.sentences, count, best, beams.limits)
         return kept, rows.flatten(), None
     cut = (stop.unsqueeze(1) & alive & at_limit.unsqueeze(1)).flatten().nonzero().squeeze(1)
     if cut.shape[0]:
@@ -180,7 +190,9 @@ def _advance(
         finished.add(owner, beams.log_probs.flatten()[row], beams.tokens[row], complete=False)
     keep = (~stop).nonzero().squeeze(1)
     grown = grown.view(batch, -1, grown.shape[1])[keep].flatten(0, 1)
-    kept = Beams(grown, scores[keep], beams.sentences[keep], count[keep], beams.limits[keep])
+    kept = Beams(
+        grown, scores[keep], beams.sentences[keep], count[keep], best[keep], beams.limits[keep]
+    )
     return kept, rows[keep].flatten(), keep
 
 

@@ -150,6 +150,20 @@ def test_an_ended_output_stands_before_better_ones_that_were_cut():
     assert cut.score > hypotheses[0].score
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("beam_size", [2, 3, 5])
+def test_outputs_that_end_early_do_not_stop_a_better_one(beam_size, alpha):
+    # A sure model: one long output, and at each of its steps a small chance to end too early.
+    length, table = 12, np.full((16, 16, 16), 1e-4)
+    for t in range(length):
+        table[:, BOS if t == 0 else t + 3, t + 4] = 1.0
+    table[:, :, EOS] = 1e-2
+    table[:, length + 3, EOS] = 10.0
+    table = np.log(table / table.sum(axis=2, keepdims=True))
+    found, *_ = search(table[None], [30], beam_size=beam_size, alpha=alpha)[0]
+    assert found.tokens == list(range(4, 4 + length)) and found.complete
+
+
 def test_a_length_penalty_prefers_longer_outputs():
     table = torch.full((1, VOCAB, VOCAB, VOCAB), float("-inf"))
     table[..., EOS], table[..., 4] = -1.0, -0.2
