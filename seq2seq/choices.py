@@ -63,7 +63,7 @@ class Size:
 
 # The more text, the more pieces occur often enough to be learnt, the larger a network it fills and
 # the less that network must be kept from learning it by heart. Small batches make up for few pairs.
-# 29,000 pairs: measured on Multi30k. Fewer: Sennrich & Zhang (2019). More: Britz et al. (2017),
+# 29,000 pairs: measured on Multi30k (development set). Fewer: Sennrich & Zhang (2019). More: Britz et al. (2017),
 # Chen et al. (2018).
 TEXT = (
     #    pairs up to  pieces  emb  layers  hidden       dropout  words  batch  rate
@@ -76,7 +76,7 @@ TEXT = (
 )  # fmt: skip
 
 # Letters, phonemes, commands: few symbols, short lines. Measured on pronunciation in French and
-# Icelandic. Nothing is dropped from what is read: a symbol less is another word.
+# Icelandic (development sets). Nothing is dropped from what is read: a symbol less is another word.
 SYMBOLS = (
     #    pairs up to  pieces  emb  layers  hidden       dropout  words  batch  rate
     Size(2_000,       8_000,  128, (1, 1), (256, 256),  0.3,     0.0,   16,    2e-3),
