@@ -63,8 +63,8 @@ class Size:
 
 # The more text, the more pieces occur often enough to be learnt, the larger a network it fills and
 # the less that network must be kept from learning it by heart. Small batches make up for few pairs.
-# 29,000 pairs: measured on Multi30k (development set). Fewer: Sennrich & Zhang (2019). More: Britz et al. (2017),
-# Chen et al. (2018).
+# 29,000 pairs: measured on Multi30k (development set). Fewer: Sennrich & Zhang (2019). More: Britz
+# et al. (2017), Chen et al. (2018).
 TEXT = (
     #    pairs up to  pieces  emb  layers  hidden       dropout  words  batch  rate
     Size(5_000,       2_000,  256, (1, 1), (256, 512),  0.5,     0.1,   16,    2e-3),
