@@ -1,102 +1,43 @@
-"""The words that the commands take, and their help."""
+"""Words that several commands take, and the settings that they give."""
 
 from __future__ import annotations
 
 import argparse
+from argparse import Namespace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from seq2seq.errors import UserError
+from seq2seq.errors import RunError, UserError
 
-EXAMPLES = {
-    "run": "seq2seq run recipes/quickstart/quickstart.yaml training.max_epochs=5",
-    "prepare": "seq2seq prepare recipes/quickstart/quickstart.yaml",
-    "train": "seq2seq train recipes/quickstart/quickstart.yaml training.learning_rate=3e-4",
-    "evaluate": "seq2seq evaluate runs/quickstart --beam-size 1",
-    "average": "seq2seq average runs/quickstart --best 3",
-    "translate": "seq2seq translate runs/quickstart < input.en > output.de",
-    "score": "seq2seq score output.de reference.de --metrics bleu,chrf,ter",
-    "recipe": "seq2seq recipe --explain training.learning_rate",
-}
+if TYPE_CHECKING:
+    from seq2seq.recipe import Decoding, Recipe
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Tells mistakes in one line, as all others are told."""
 
     def error(self, message: str) -> NoReturn:
+        """Raises it."""
         raise UserError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Builds the parser, which sets `command` and whether it logs its progress (`log`)."""
-    parser = _Parser(
-        prog="seq2seq",
-        description="Recurrent sequence-to-sequence translation, from a recipe to a score.",
-        epilog=f"example: {EXAMPLES['run']}",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    def add(name: str, text: str, log: bool) -> _Parser:
-        added: _Parser = commands.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            epilog=f"example: {EXAMPLES[name]}",
-            allow_abbrev=False,
-        )
-        added.set_defaults(command=name, log=log)
-        return added
-
-    stages = {
-        "run": "prepare, train and evaluate a recipe, or go on where that stopped",
-        "prepare": "read the corpora, train the tokenizers and encode the text",
-        "train": "train a recipe, or go on where that stopped",
-    }
-    for name, text in stages.items():
-        _add_recipe(add(name, text, log=True))
-    evaluate = add("evaluate", "translate and score the test sets of a run", log=True)
-    _add_run(evaluate)
-    evaluate.add_argument("--json", action="store_true", help="print the scores as JSON")
-    average = add("average", "average the weights of a run's best checkpoints", log=True)
-    average.description = """
-    Average the weights of a run's best checkpoints, of which it keeps training.keep_best, and
-    translate with that from now on if it is better on the development set than the best of them.
-    """
-    average.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    text = "of the best N (default: all that are kept)"
-    average.add_argument("--best", type=_at_least_two, metavar="N", help=text)
-    _add_translate(add("translate", "translate lines with a trained run", log=False))
-    _add_score(add("score", "score translations against references", log=False))
-    recipe = add("recipe", "check a recipe and print it in full", log=False)
-    _add_recipe(recipe, required=False)
-    text = "say what a key means, its default and its legal values; without KEY, list the sections"
-    recipe.add_argument("--explain", nargs="?", const="", metavar="KEY", help=text)
-    recipe.add_argument("--schema", action="store_true", help="print the JSON schema for editors")
-    return parser
-
-
-def _at_least_two(word: str) -> int:
-    if not word.isdecimal() or int(word) < 2:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 1, not {word!r}")
-    return int(word)
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return f"seq2seq {version('seq2seq')}"
-
-
-def _add_recipe(parser: _Parser, required: bool = True) -> None:
+def add_recipe(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """A recipe and keys to set."""
     nargs = None if required else "?"
     parser.add_argument("recipe", type=Path, nargs=nargs, metavar="RECIPE", help="a YAML file")
     text = "set a key of the recipe, such as training.learning_rate=3e-4"
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=text)
 
 
-def _add_run(parser: _Parser) -> None:
+def load_recipe(arguments: Namespace) -> Recipe:
+    """The recipe that `add_recipe` took."""
+    from seq2seq import recipe
+
+    return recipe.load_recipe(arguments.recipe, arguments.overrides)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """A run that translates, and how it does."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     text = "runs that translate together with it, by the mean of their probabilities"
     parser.add_argument("--ensemble", type=Path, nargs="+", default=[], metavar="RUN", help=text)
@@ -109,29 +50,20 @@ def _add_run(parser: _Parser) -> None:
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps or auto")
 
 
-def _add_translate(parser: _Parser) -> None:
-    _add_run(parser)
-    parser.description = """
-    Translate lines with a trained run. Line n of the output answers line n of the input, blank
-    lines stay blank. Standard input is answered as it comes, at a terminal line by line. With
-    --scores a line is SCORE, tab, text. With --n-best K each line has K answers, best first, each
-    a line of its own that begins with the number of the input line and a tab. With --json each
-    input line gives one JSON object with all of this and more.
-    """
-    text = "file to read instead of standard input, may be .gz"
-    parser.add_argument("--input", "-i", type=Path, metavar="FILE", help=text)
-    text = "file to write instead of standard output, may be .gz"
-    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help=text)
-    parser.add_argument("--n-best", metavar="K", help="translations of each line")
-    parser.add_argument("--scores", action="store_true", help="write the score of each translation")
-    parser.add_argument("--json", action="store_true", help="write JSON lines")
+def load_decoding(arguments: Namespace) -> Decoding:
+    """The run's way of decoding with what the command line changes."""
+    from seq2seq import recipe
 
-
-def _add_score(parser: _Parser) -> None:
-    parser.add_argument("hypotheses", metavar="HYP", help="file of translations, - for stdin")
-    parser.add_argument("references", nargs="+", metavar="REF", help="file of references")
-    parser.add_argument("--metrics", metavar="LIST", help="of bleu, chrf, ter, accuracy")
-    parser.add_argument("--tokenize", metavar="NAME", help="tokenisation for BLEU (default: 13a)")
-    parser.add_argument("--lowercase", action="store_true", help="compare lower-cased text")
-    parser.add_argument("--bootstrap", metavar="N", help="resamples for the interval; 0: none")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    saved = arguments.run / "recipe.yaml"
+    if not saved.is_file():
+        what = "a file" if arguments.run.is_file() else "no such directory"
+        what = "no recipe.yaml in it" if arguments.run.is_dir() else what
+        raise RunError(f"{arguments.run}: not a run directory ({what}); `seq2seq run` makes one")
+    given = {
+        key: getattr(arguments, key, None) for key in ("beam_size", "length_penalty", "batch_size")
+    }
+    given["n_best"] = getattr(arguments, "n_best", None) or "1"
+    overrides = [f"decoding.{key}={value}" for key, value in given.items() if value is not None]
+    if arguments.device is not None:
+        overrides.append(f"device={arguments.device}")
+    return recipe.load_recipe(saved, overrides, check_files=False).decoding

@@ -21,6 +21,7 @@ from seq2seq.run import Run
 from seq2seq.training.minimum_risk import Ids, SentenceScores
 from seq2seq.training.objective import OBJECTIVES
 from seq2seq.training.trainer import Status, Trainer, count_parameters
+from seq2seq.training.validation import Validator
 from seq2seq.translate import Translator
 
 logger = logging.getLogger(__name__)
@@ -112,11 +113,10 @@ def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.de
         recipe.training,
         model,
         prepared.train,
-        prepared.dev,
         OBJECTIVES[recipe.training.objective](
             recipe.training, recipe.seed, _sentence_scores(recipe, prepared)
         ),
-        _dev_scorer(recipe, prepared, device),
+        Validator(recipe.training, prepared.dev, _dev_scorer(recipe, prepared, device)),
         run,
         recipe.seed,
         key,

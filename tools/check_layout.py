@@ -40,6 +40,7 @@ LAYERS = [
     ["prepare"],
     ["evaluate", "training"],
     ["train"],
+    ["commands"],
     ["cli"],
     ["__main__"],
 ]
@@ -73,7 +74,7 @@ TOP_LEVEL = [
     "tests",
     "tools",
 ]
-COMMAND_LINE = ["cli", "console", "__main__"]
+COMMAND_LINE = ["cli", "commands", "console", "__main__"]
 """What the user sees in the terminal is theirs; other modules log, return or raise."""
 
 VAGUE_NAMES = ["builders", "common", "constants", "helpers", "misc", "util", "utils"]

@@ -19,27 +19,22 @@ from seq2seq.checkpoint import Checkpoint
 from seq2seq.data.batch import load_batch
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.sampler import Sampler
-from seq2seq.device import autocast
 from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.run import Run
 from seq2seq.training import averaging
-from seq2seq.training.cross_entropy import features_loss
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, validation_line
 from seq2seq.training.objective import Objective
 from seq2seq.training.optim import Plateau, learning_rate
 from seq2seq.training.progress import Progress, Tally
+from seq2seq.training.validation import Validator, perplexity
 
 logger = logging.getLogger(__name__)
 
 Status = Literal["finished", "interrupted"]
 Group = Sequence[npt.NDArray[np.int64]]
 """Batches of one update."""
-
-
-LOWER_IS_BETTER = ("loss", "perplexity", "ter")
-"""Measures of the development set that say how bad a model is."""
 
 
 class Trainer:
@@ -49,10 +44,8 @@ class Trainer:
         section: settings.
         model: on its device.
         train: training pairs.
-        dev: development pairs, for the loss.
         objective: what to minimise.
-        translate_and_score: scores of a model on the raw development set, by name; `bleu` and the
-            early-stopping metric are among them.
+        validator: measures models on the development set.
         run: where checkpoints and records go.
         seed: of batches, dropout and everything else random.
         data_key: names the content of data and tokenizers; a run continues only on the same.
@@ -63,9 +56,8 @@ class Trainer:
         section: recipe.Training,
         model: Seq2Seq,
         train: EncodedCorpus,
-        dev: EncodedCorpus,
         objective: Objective,
-        translate_and_score: Callable[[Seq2Seq], dict[str, float]],
+        validator: Validator,
         run: Run,
         seed: int,
         data_key: str = "",
@@ -74,13 +66,14 @@ class Trainer:
         self.model = model
         self.learner = Learner(section, model)
         self.train = train
-        self.dev = dev
         self.objective = objective
-        self.translate_and_score = translate_and_score
+        self.validator = validator
         self.run = run
         self.data_key = data_key
         self.device = self.learner.device
-        self.sampler = _sampler(train, section.batch_size, section.batch_type, seed)
+        self.sampler = Sampler(
+            train.src_lengths, train.tgt_lengths, section.batch_size, section.batch_type, seed
+        )
         self.log = MetricsLog(run.metrics_file)
         self.progress = Progress()
         self.tally = Tally()
@@ -192,7 +185,7 @@ class Trainer:
             "minutes": round(progress.seconds / 60, 3),
             "done": done,
             "loss": tally.objective / tally.size,
-            "perplexity": _perplexity(tally.cross_entropy / tally.tokens),
+            "perplexity": perplexity(tally.cross_entropy / tally.tokens),
             "tokens_per_second": tally.tokens / tally.seconds,
             "padding": 1 - tally.real / tally.positions,
             "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
@@ -205,7 +198,7 @@ class Trainer:
     def _validate(self) -> None:
         started = time.monotonic()
         progress, model = self.progress, self.inference_model
-        values, rank = self._measure(model)
+        values, rank = self.validator.measure(model)
         is_best = self._is_best(rank)
         progress.validated = progress.update
         progress.bad_validations = 0 if is_best else progress.bad_validations + 1
@@ -232,7 +225,7 @@ class Trainer:
         paths = averaging.best_checkpoints(self.run)[:limit]
         model = copy.deepcopy(self.inference_model)
         checkpoints.load_weights(model, averaging.mean_weights(paths))
-        values, rank = self._measure(model)
+        values, rank = self.validator.measure(model)
         is_best = self._is_best(rank)
         updates = sorted(checkpoints.load_values(path)["update"] for path in paths)
         record = self._record_of("average", {**values, "updates": updates})
@@ -241,18 +234,6 @@ class Trainer:
         self.log.write(record)
         logger.info("mean of %d checkpoints:  %s", len(paths), validation_line(record, is_best))
         return is_best
-
-    def _measure(self, model: Seq2Seq) -> tuple[dict[str, float], averaging.Rank]:
-        """What a model is worth on the development set."""
-        model.eval()
-        metric, loss = self.section.early_stopping_metric, self._dev_loss(model)
-        values = {
-            "loss": loss,
-            "perplexity": _perplexity(loss),
-            **self.translate_and_score(model),
-        }
-        sign = -1 if metric in LOWER_IS_BETTER else 1
-        return values, (sign * values[metric], -loss)
 
     def _is_best(self, rank: averaging.Rank) -> bool:
         """Of equal BLEU, as on a small development set that is solved, the lower loss is better."""
@@ -277,18 +258,6 @@ class Trainer:
     def inference_model(self) -> Seq2Seq:
         """The weights to translate with: the average, if one is kept."""
         return self.learner.inference_model
-
-    @torch.inference_mode()
-    def _dev_loss(self, model: Seq2Seq) -> float:
-        """Cross-entropy of the development set in nats per token."""
-        total, tokens = 0.0, 0
-        for index in _sampler(self.dev, 64, "sentences", 0).batches(0):
-            batch = load_batch(self.dev, index).to(self.device)
-            with autocast(self.device, self.section.precision):
-                decoded = model.decode(batch.tgt_in, model.encode(batch.src, batch.src_lengths))
-            total += float(features_loss(model, *decoded, batch).cross_entropy)
-            tokens += batch.num_tokens
-        return total / tokens
 
     def save(self) -> None:
         """Save everything that `resume` needs."""
@@ -321,14 +290,6 @@ class Trainer:
         self.tally = Tally(**saved.values["tally"])
         self.log.truncate(self.progress.update)
         return True
-
-
-def _sampler(corpus: EncodedCorpus, size: int, kind: Any, seed: int) -> Sampler:
-    return Sampler(corpus.src_lengths, corpus.tgt_lengths, size, kind, seed)
-
-
-def _perplexity(loss: float) -> float:
-    return math.exp(min(loss, 100.0))
 
 
 def count_parameters(model: nn.Module) -> int:

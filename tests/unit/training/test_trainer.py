@@ -29,7 +29,7 @@ def build(tmp_path: Path) -> Build:
         recipe = toy_recipe(tmp_path, *overrides)
         run = Run(tmp_path / "run")
         trainer = build_trainer(recipe, prepare(recipe), run, torch.device("cpu"))
-        trainer.translate_and_score = lambda model: {"bleu": bleu(model)}
+        trainer.validator.translate_and_score = lambda model: {"bleu": bleu(model)}
         return trainer
 
     return built
@@ -124,15 +124,15 @@ def test_the_loss_is_that_of_what_search_predicts(build: Build, settings: list[s
     trainer = build("training.max_updates=2", *(f"model.decoder.{each}" for each in settings))
     trainer.fit(never)
     model, total, tokens = trainer.model.eval(), 0.0, 0
-    for index in range(len(trainer.dev)):
-        batch = load_batch(trainer.dev, np.array([index]))
+    for index in range(len(trainer.validator.dev)):
+        batch = load_batch(trainer.validator.dev, np.array([index]))
         with torch.inference_mode():
             state = model.encode(batch.src, batch.src_lengths)
             for token, target in zip(batch.tgt_in[0], batch.tgt_out[0], strict=True):
                 log_probs, state = model.step(token.view(1), state)
                 total -= log_probs[0, target].item()
                 tokens += 1
-    assert trainer._dev_loss(model) == pytest.approx(total / tokens, rel=1e-4)
+    assert trainer.validator.loss(model) == pytest.approx(total / tokens, rel=1e-4)
 
 
 def test_records_say_where_training_is(build: Build) -> None:
