@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from seq2seq.recipe import Decoding, Recipe
 
 
+DECODING_KEYS = ("beam_size", "length_penalty", "batch_size", "precision", "shortlist")
+"""Keys of the section `decoding` that have an option of their own."""
+
+
 class Parser(argparse.ArgumentParser):
     """Tells mistakes in one line, as all others are told."""
 
@@ -41,10 +45,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     text = "runs that translate together with it, by the mean of their probabilities"
     parser.add_argument("--ensemble", type=Path, nargs="+", default=[], metavar="RUN", help=text)
-    for option in ("beam-size", "length-penalty", "batch-size"):
-        key = option.replace("-", "_")
+    for key in DECODING_KEYS:
+        option = key.replace("_", "-")
         text = f"instead of the recipe's decoding.{key}"
-        parser.add_argument(f"--{option}", metavar="N", help=text)
+        parser.add_argument(f"--{option}", metavar="VALUE", help=text)
     text = "best on the development set (default) or the last"
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help=text)
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps or auto")
@@ -59,9 +63,7 @@ def load_decoding(arguments: Namespace) -> Decoding:
         what = "a file" if arguments.run.is_file() else "no such directory"
         what = "no recipe.yaml in it" if arguments.run.is_dir() else what
         raise RunError(f"{arguments.run}: not a run directory ({what}); `seq2seq run` makes one")
-    given = {
-        key: getattr(arguments, key, None) for key in ("beam_size", "length_penalty", "batch_size")
-    }
+    given = {key: getattr(arguments, key, None) for key in DECODING_KEYS}
     given["n_best"] = getattr(arguments, "n_best", None) or "1"
     overrides = [f"decoding.{key}={value}" for key, value in given.items() if value is not None]
     if arguments.device is not None:

@@ -1,12 +1,15 @@
 """What the machine offers: devices, fast number formats, the memory allocator."""
 
 import ctypes
+import logging
 import os
 import platform
 
 import torch
 
 from seq2seq.errors import SettingsError
+
+logger = logging.getLogger(__name__)
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MEBIBYTE = 2**20
@@ -35,6 +38,25 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+def has_fast_int8(device: torch.device) -> bool:
+    """Whether matrix products of 8-bit integers are faster than those in float32."""
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
+def decoding_precision(device: torch.device, wanted: str) -> str:
+    """The number format for the recipe's `decoding.precision` on this machine."""
+    fast = {"float32": True, "bfloat16": False, "int8": False}
+    if device.type == "cpu":
+        fast |= {"bfloat16": has_fast_bfloat16(device), "int8": has_fast_int8(device)}
+    if wanted == "auto":
+        return next(name for name in ("bfloat16", "int8", "float32") if fast[name])
+    if not fast[wanted]:
+        logger.warning("decoding.precision: %s is not fast here; using float32", wanted)
+        return "float32"
+    return wanted
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

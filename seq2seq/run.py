@@ -51,6 +51,11 @@ class Run:
         return self.path / "data"
 
     @property
+    def lexicon_file(self) -> Path:
+        """What source pieces translate to, if search has asked; goes with the training pairs."""
+        return self.data / "train" / "lexicon.safetensors"
+
+    @property
     def tokenizer(self) -> Path:
         """Folder of the tokenizers."""
         return self.path / "tokenizer"

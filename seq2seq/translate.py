@@ -1,5 +1,6 @@
 """Translating lines of raw text with a trained model."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,18 +12,27 @@ import torch
 
 from seq2seq import recipe
 from seq2seq.data.batch import pad
+from seq2seq.data.encoding import EncodedCorpus
+from seq2seq.data.lexicon import Lexicon, train_lexicon
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.device import resolve_device, tune_memory
+from seq2seq.device import decoding_precision, resolve_device, tune_memory
 from seq2seq.errors import RunError
 from seq2seq.model.ensemble import Ensemble
+from seq2seq.model.precision import for_search
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.model.shortlist import Shortlister
 from seq2seq.run import CheckpointName, Run
 from seq2seq.search.beam import Hypothesis, beam_search
 from seq2seq.search.constraints import build_constraints
 from seq2seq.special import EOS
 
+logger = logging.getLogger(__name__)
+
 MAX_ROWS = 1024
 """Hypotheses searched at a time, at most, whatever the beam."""
+
+MAX_LISTED = 64
+"""Sentences that share a shortlist, at most: the more there are, the longer it is."""
 
 MAX_SOURCE_PIECES = 2**14
 """Source pieces read at a time, padding included, so that long lines travel in small company."""
@@ -77,6 +87,7 @@ class Translator:
         tokenizers: of each model. Their source sides may differ, the target sides may not.
         decoding: settings.
         device: where the models are.
+        shortlister: what narrows search down; by default nothing does.
     """
 
     def __init__(
@@ -85,8 +96,11 @@ class Translator:
         tokenizers: Sequence[Tokenizers],
         decoding: recipe.Decoding,
         device: torch.device,
+        shortlister: Shortlister | None = None,
     ) -> None:
-        self.ensemble = Ensemble(models)
+        precision = decoding_precision(device, decoding.precision)
+        self.ensemble = Ensemble([for_search(model, precision) for model in models])
+        self.shortlister = shortlister
         self.sources = [each.src for each in tokenizers]
         self.target = tokenizers[0].tgt
         self.decoding = decoding
@@ -135,7 +149,11 @@ class Translator:
             run.load_model(own, checkpoint).to(where)
             for run, own in zip(runs, tokenizers, strict=True)
         ]
-        return cls(models, tokenizers, decoding or saved.decoding, where)
+        decoding = decoding or saved.decoding
+        shortlister = None
+        if decoding.shortlist:
+            shortlister = _build_shortlister(runs[0], tokenizers[0], decoding.shortlist, where)
+        return cls(models, tokenizers, decoding, where, shortlister)
 
     def translate(
         self, lines: Iterable[str], *, window: int = 2048, as_they_come: bool = False
@@ -169,11 +187,15 @@ class Translator:
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Places of the lines that aren't blank, long ones first, in batches of similar length."""
         most = max(1, min(self.decoding.batch_size, MAX_ROWS // self.decoding.beam_size))
+        if self.shortlister is not None:
+            most = min(most, MAX_LISTED)
         order = [
             i for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]) if lengths[i] > 1
         ]
         while order:
             size = max(1, min(most, MAX_SOURCE_PIECES // lengths[order[0]]))
+            alike = sum(1 for i in order[:size] if lengths[i] == lengths[order[0]])
+            size = alike if alike >= size // 2 else size
             yield order[:size]
             order = order[size:]
 
@@ -187,14 +209,19 @@ class Translator:
             limits = torch.full_like(limits, decoding.max_length)
         with torch.inference_mode():
             sources = [(src.to(self.device), lengths) for src, lengths in padded]
+            ensemble, shortlist = self.ensemble, None
+            if self.shortlister is not None:
+                shortlist = self.shortlister(sources[0][0])
+                ensemble = ensemble.narrow(shortlist.ids)
             return beam_search(
-                self.ensemble.step,
-                self.ensemble.encode(sources),
+                ensemble.step,
+                ensemble.encode(sources, shortlist),
                 limits.to(self.device),
                 beam_size=decoding.beam_size,
                 n_best=decoding.n_best,
                 alpha=decoding.length_penalty,
                 constraints=self.constraints,
+                vocabulary=None if shortlist is None else shortlist.ids,
             )
 
     def _to_text(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
@@ -203,6 +230,37 @@ class Translator:
             TranslatedHypothesis(text, h.score, h.log_prob, self.target.pieces(h.tokens))
             for text, h in zip(texts, hypotheses, strict=True)
         ]
+
+
+def _build_shortlister(
+    run: Run, tokenizers: Tokenizers, num: int, device: torch.device
+) -> Shortlister:
+    """What finds the target pieces to look at, `num` for each source piece.
+
+    Raises:
+        RunError: it has to be learnt, and the training pairs are gone.
+    """
+    path, sizes = run.lexicon_file, (len(tokenizers.src), len(tokenizers.tgt))
+    if path.exists():
+        lexicon = Lexicon.load(path)
+    elif not path.parent.is_dir():
+        raise RunError(
+            f"{path.parent}: no training pairs to learn decoding.shortlist from; prepare the "
+            "recipe again, or set it to 0"
+        )
+    else:
+        logger.info("learning from the training pairs what source pieces translate to")
+        lexicon = train_lexicon(EncodedCorpus(path.parent), *sizes)
+        try:
+            lexicon.save(path)
+        except OSError as error:
+            logger.warning("%s: cannot be written (%s); learnt again next time", path, error)
+    return Shortlister(
+        torch.from_numpy(lexicon.pieces[:, :num].copy()).to(device),
+        torch.from_numpy(lexicon.frequent).to(device),
+        sizes[1],
+        joint=tokenizers.src.vocabulary == tokenizers.tgt.vocabulary,
+    )
 
 
 def _windows(lines: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -8,18 +8,31 @@ import torch
 from torch import Tensor
 
 from seq2seq.model.decoder import DecoderState
+from seq2seq.model.precision import narrow
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.model.shortlist import Shortlist
 
 
 @dataclass(frozen=True)
 class EnsembleState:
-    """Where each decoder of an ensemble is, all for the same rows and sentences."""
+    """Where each decoder of an ensemble is, all for the same rows and sentences.
+
+    Attributes:
+        members: a state for each model.
+        shortlist: the tokens to look at, if not all.
+    """
 
     members: tuple[DecoderState, ...]
+    shortlist: Shortlist | None = None
 
     def select(self, rows: Tensor, sentences: Tensor | None = None) -> "EnsembleState":
         """Tile, reorder or drop rows, (N',), and sentences, (B',), if not all of them stay."""
-        return EnsembleState(tuple(member.select(rows, sentences) for member in self.members))
+        shortlist = self.shortlist
+        if shortlist is not None and sentences is not None:
+            shortlist = shortlist.select(sentences)
+        return EnsembleState(
+            tuple(member.select(rows, sentences) for member in self.members), shortlist
+        )
 
 
 class Ensemble:
@@ -32,18 +45,33 @@ class Ensemble:
     def __init__(self, models: Sequence[Seq2Seq]) -> None:
         self.models = tuple(models)
 
-    def encode(self, sources: Sequence[tuple[Tensor, Tensor]]) -> EnsembleState:
-        """Read each model's ids (B, S) with their lengths (B,) on the CPU, a pair per model."""
+    def narrow(self, ids: Tensor) -> "Ensemble":
+        """The same ensemble, predicting only target tokens (V',), which are its columns then."""
+        return Ensemble([narrow(model, ids) for model in self.models])
+
+    def encode(
+        self, sources: Sequence[tuple[Tensor, Tensor]], shortlist: Shortlist | None = None
+    ) -> EnsembleState:
+        """Read the sources.
+
+        Args:
+            sources: each model's ids (B, S) with their lengths (B,) on the CPU.
+            shortlist: to whose ids the ensemble was narrowed.
+        """
         pairs = zip(self.models, sources, strict=True)
-        return EnsembleState(tuple(model.encode(src, lengths) for model, (src, lengths) in pairs))
+        members = tuple(model.encode(src, lengths) for model, (src, lengths) in pairs)
+        return EnsembleState(members, shortlist)
 
     def step(self, tokens: Tensor, state: EnsembleState) -> tuple[Tensor, EnsembleState]:
         """A search step: last tokens (N,) -> log of the mean probabilities (N, V) of the next."""
         pairs = zip(self.models, state.members, strict=True)
-        predictions, states = zip(*(model.step(tokens, own) for model, own in pairs), strict=True)
+        allowed = None if state.shortlist is None else state.shortlist.allowed
+        predictions, states = zip(
+            *(model.step(tokens, own, allowed) for model, own in pairs), strict=True
+        )
         log_probs: Tensor = predictions[0]
         for other in predictions[1:]:
             log_probs = torch.logaddexp(log_probs, other)
         if len(predictions) > 1:
             log_probs -= math.log(len(predictions))
-        return log_probs, EnsembleState(states)
+        return log_probs, EnsembleState(states, state.shortlist)

@@ -34,6 +34,7 @@ class LexicalOutput(nn.Module):
     def __init__(self, readout: nn.Linear, size: int) -> None:
         super().__init__()
         self.readout = readout
+        self.size = readout.in_features
         self.lexical = build_output(size, readout.out_features, bias=False)
 
     @property
@@ -48,8 +49,8 @@ class LexicalOutput(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (…, R + E) -> logits (…, V)."""
-        size = self.readout.in_features
-        logits: Tensor = self.readout(features[..., :size]) + self.lexical(features[..., size:])
+        readouts, others = features[..., : self.size], features[..., self.size :]
+        logits: Tensor = self.readout(readouts) + self.lexical(others)
         return logits
 
 

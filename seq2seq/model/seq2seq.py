@@ -91,11 +91,20 @@ class Seq2Seq(nn.Module):
         """Teacher forcing: features (B, T, R), each predicting what follows in tgt_in (B, T)."""
         return self.decode(tgt_in, self.encode(src, lengths))[0]
 
-    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """A search step: last tokens (N,) -> log-probabilities (N, V) of the next ones."""
+    def step(
+        self, tokens: Tensor, state: DecoderState, allowed: Tensor | None = None
+    ) -> tuple[Tensor, DecoderState]:
+        """A search step: last tokens (N,) -> log-probabilities (N, V) of the next ones.
+
+        Of those that `allowed` (B, V) tells for each sentence, if it is given.
+        """
         features, state = self.decode(tokens.unsqueeze(1), state)
         features = features.squeeze(1)
-        log_probs = torch.log_softmax(self.output(features).float(), dim=-1)
+        logits = self.output(features).float()
+        if allowed is not None:
+            rows = logits.view(len(allowed), -1, logits.shape[1])
+            rows.masked_fill_(~allowed.unsqueeze(1), float("-inf"))
+        log_probs = torch.log_softmax(logits, dim=-1)
         if self.copying is not None:
             assert state.weights is not None and state.memory is not None
             weights, src = state.weights.squeeze(1), state.memory.tokens

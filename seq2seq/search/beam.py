@@ -23,6 +23,10 @@ from seq2seq.special import BOS, EOS
 SelfT = TypeVar("SelfT")
 
 
+BLOCK = 64
+"""Entries of a row that are looked at together when its best ones are sought."""
+
+
 class SearchState(Protocol):
     """What a step function needs to remember."""
 
@@ -108,6 +112,7 @@ def beam_search(
     n_best: int = 1,
     alpha: float = 0.0,
     constraints: Sequence[Constraint] = (),
+    vocabulary: Tensor | None = None,
 ) -> list[list[Hypothesis]]:
     """Search B sentences at once.
 
@@ -119,6 +124,8 @@ def beam_search(
         n_best: hypotheses to return per sentence.
         alpha: exponent of the length penalty.
         constraints: what must not be produced.
+        vocabulary: ids (V,) of the tokens whose log-probabilities the step function gives,
+            ascending; by default all from 0 on.
 
     Returns:
         For each sentence from one to `n_best` hypotheses, best first. One that reached its limit
@@ -140,18 +147,24 @@ def beam_search(
         log_probs, state = step(last, state)
         for constraint in constraints:
             constraint(log_probs, beams.tokens)
-        beams, rows, keep = _advance(beams, log_probs, beam_size, finished)
+        beams, rows, keep = _advance(beams, log_probs, beam_size, finished, vocabulary)
         state = state.select(rows, keep)
         last = beams.tokens[:, -1]
     return finished.best(n_best)
 
 
 def _advance(
-    beams: Beams, log_probs: Tensor, beam_size: int, finished: Finished
+    beams: Beams,
+    log_probs: Tensor,
+    beam_size: int,
+    finished: Finished,
+    vocabulary: Tensor | None,
 ) -> tuple[Beams, Tensor, Tensor | None]:
     """Extend all beams by a token: the new ones, the rows they come from, the sentences kept."""
     batch, width = beams.log_probs.shape
     scores, parents, tokens = _candidates(beams.log_probs, log_probs, 2 * beam_size)
+    if vocabulary is not None:
+        tokens = vocabulary[tokens]
     ends = tokens == EOS
     viable = scores > float("-inf")
     offsets = torch.arange(batch, device=scores.device).unsqueeze(1) * width
@@ -223,7 +236,7 @@ def _best_tokens(log_probs: Tensor, num: int) -> tuple[Tensor, Tensor]:
     vocab = log_probs.shape[1]
     if num >= vocab:
         return log_probs.topk(vocab, dim=1)
-    values, tokens = log_probs.topk(num + 1, dim=1)
+    values, tokens = _top(log_probs, num + 1)
     edge, beyond = values[:, num - 1], values[:, num]
     values, tokens = values[:, :num], tokens[:, :num]
     tied = ((edge == beyond) & (edge > float("-inf"))).nonzero().squeeze(1)
@@ -236,3 +249,22 @@ def _best_tokens(log_probs: Tensor, num: int) -> tuple[Tensor, Tensor]:
         fits = place < num
         tokens[tied[row[fits]], place[fits]] = token[fits]
     return values, tokens
+
+
+def _top(rows: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """What `topk` gives for rows (N, V), in half the time where they are long.
+
+    The best are in those blocks of a row whose largest entries are the best ones, or in what is
+    left over behind the last block.
+    """
+    blocks = rows.shape[1] // BLOCK
+    if blocks < 3 * num:
+        return rows.topk(num, dim=1)
+    head, tail = rows[:, : blocks * BLOCK], rows[:, blocks * BLOCK :]
+    head = head.view(-1, blocks, BLOCK)
+    best = head.amax(dim=2).topk(num, dim=1, sorted=False).indices
+    row = torch.arange(rows.shape[0], device=rows.device).unsqueeze(1)
+    values, place = torch.cat((head[row, best].flatten(1), tail), dim=1).topk(num, dim=1)
+    starts = torch.cat((best * BLOCK, best.new_full((best.shape[0], 1), blocks * BLOCK)), dim=1)
+    block = (place // BLOCK).clamp(max=num)
+    return values, starts.gather(1, block) + place - block * BLOCK

@@ -74,7 +74,7 @@ def test_probabilities_that_underflow_are_averaged_too():
         def __init__(self, *row):
             self.row = torch.tensor([row])
 
-        def step(self, tokens, state):
+        def step(self, tokens, state, allowed):
             return self.row.clone(), state
 
     tiny, none = -200.0, -float("inf")

@@ -7,7 +7,7 @@ import torch
 from tiny import DECODERS, build_model, random_source
 from torch import Tensor
 
-from seq2seq.search.beam import beam_search
+from seq2seq.search.beam import _best_tokens, beam_search
 from seq2seq.search.constraints import Ban, build_constraints
 from seq2seq.special import BOS, EOS, PAD, UNK
 
@@ -263,3 +263,29 @@ def test_a_network_translates_a_sentence_alike_in_any_batch(attention, feeding):
             assert [h.tokens for h in hypotheses] == [h.tokens for h in together[i]]
             expected = [h.score for h in together[i]]
             assert [h.score for h in hypotheses] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("tables", [random_tables, tied_tables])
+def test_a_vocabulary_of_some_tokens_is_a_ban_of_the_others(tables):
+    full = tables(4)
+    ids = torch.tensor([0, 1, 2, 3, 4, 6])
+    narrow = full[..., ids]
+    found = search(narrow, [6] * 4, vocabulary=ids, beam_size=4)
+    others = [i for i in range(VOCAB) if i not in ids]
+    expected = search(full, [6] * 4, constraints=[Ban([PAD, BOS, *others])], beam_size=4)
+    assert [[h.tokens for h in one] for one in found] == [
+        [h.tokens for h in one] for one in expected
+    ]
+
+
+@pytest.mark.parametrize("length", [100, 3 * 64 * 5, 64 * 20 + 17])
+@pytest.mark.parametrize("levels", [3, 50, None])
+def test_the_best_tokens_of_long_rows_come_in_order_of_value_and_id(length, levels):
+    rows = torch.randn(20, length)
+    if levels:
+        rows = (rows * levels / 4).round()
+    values, tokens = _best_tokens(rows.clone(), 5)
+    for row, found, ids in zip(rows.tolist(), values.tolist(), tokens.tolist(), strict=True):
+        order = sorted(range(length), key=lambda i: (-row[i], i))[:5]
+        assert found == [row[i] for i in order]
+        assert sorted(ids) == sorted(order)

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+from tiny import KINDS, SRC_VOCAB, build_model, random_source, random_target
+
+from seq2seq.model.precision import LINEARS, Int8Linear, for_search, narrow
+from seq2seq.search.beam import beam_search
+
+
+def steps(model, src, lengths, tokens, allowed=None):
+    """Log-probabilities of each step, and a reordering of the rows on the way."""
+    found = []
+    with torch.inference_mode():
+        state = model.encode(src, lengths)
+        for t in range(tokens.shape[1]):
+            log_probs, state = model.step(tokens[:, t], state, allowed)
+            found.append(log_probs)
+            if t == 1:
+                state = state.select(torch.arange(len(src)))
+    return torch.stack(found, dim=1)
+
+
+@pytest.mark.parametrize("decoder", KINDS)
+@pytest.mark.parametrize("rnn_type", ["lstm", "gru", "rnn_tanh", "rnn_relu", "ln_lstm"])
+def test_in_float32_it_is_the_same_model(decoder, rnn_type):
+    if rnn_type != "lstm" and decoder.get("feeding") != "first_layer":
+        decoder = {"num_layers": 3}
+    model = build_model(decoder={"rnn_type": rnn_type, **decoder}, tgt_vocab=SRC_VOCAB)
+    src, lengths = random_source([5, 3, 4])
+    tokens = random_target(3, 4)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    expected = steps(model, src, lengths, tokens)
+    found = steps(for_search(model, "float32"), src, lengths, tokens)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("keys", [{"residual": True}, {"transition_depth": 2, "rnn_type": "gru"}])
+def test_stacks_of_all_kinds_stay_what_they_are(keys):
+    model = build_model(decoder={"num_layers": 3, **keys})
+    src, lengths = random_source([5, 3])
+    tokens = random_target(2, 3)
+    expected = steps(model, src, lengths, tokens)
+    found = steps(for_search(model, "float32"), src, lengths, tokens)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_int8_rounds_rows_to_255_levels(bias):
+    weight, inputs = torch.randn(7, 16) * torch.rand(7, 1) * 4, torch.randn(2, 3, 16)
+    inputs[0, 1] = 0
+    offset = torch.randn(7) if bias else None
+    found = Int8Linear(weight, offset)(inputs).double().numpy()
+
+    def levels(row):
+        row = row.double().numpy()
+        largest = max(np.abs(row).max(), 1e-30)
+        return np.round(row / largest * 127), largest / 127
+
+    for place in np.ndindex(2, 3):
+        x, x_scale = levels(inputs[place])
+        for i in range(7):
+            w, w_scale = levels(weight[i])
+            expected = (x @ w) * x_scale * w_scale + (0 if offset is None else offset[i].item())
+            # A value between two levels may fall to either in float32.
+            assert found[(*place, i)] == pytest.approx(expected, abs=2 * 127 * x_scale * w_scale)
+
+
+def test_int8_rows_know_nothing_of_each_other():
+    layer, inputs = Int8Linear(torch.randn(9, 32), torch.randn(9)), torch.randn(50, 32)
+    together = layer(inputs)
+    assert torch.equal(together, torch.cat([layer(row[None]) for row in inputs]))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_low_precision_is_close(precision):
+    sizes = {"hidden_size": 64, "embedding_dim": 32}
+    model = build_model(encoder={**sizes, "hidden_size": 32}, decoder=sizes)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.4)
+    src, lengths = random_source([5, 3, 4])
+    tokens = random_target(3, 4)
+    expected = steps(model, src, lengths, tokens)
+    found = steps(for_search(model, precision), src, lengths, tokens)
+    error = (found - expected).abs().max().item()
+    assert 1e-6 < error < 0.1
+
+
+@pytest.mark.parametrize("precision", LINEARS)
+@pytest.mark.parametrize("lexical", [False, True])
+def test_a_narrow_model_predicts_what_is_allowed(precision, lexical):
+    model = for_search(build_model(decoder={"lexical": lexical}), precision)
+    src, lengths = random_source([5, 3])
+    tokens = random_target(2, 3)
+    ids = torch.tensor([0, 1, 2, 3, 5, 8])
+    allowed = torch.tensor([[0, 1, 0, 1, 1, 0], [0, 0, 0, 1, 1, 1]], dtype=torch.bool)
+    full = steps(model, src, lengths, tokens)[:, :, ids]
+    full = full.masked_fill(~allowed.unsqueeze(1), float("-inf")).log_softmax(dim=-1)
+    found = steps(narrow(model, ids), src, lengths, tokens, allowed)
+    torch.testing.assert_close(found, full, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", LINEARS)
+def test_beams_search_it(precision):
+    model = for_search(build_model(), precision)
+    src, lengths = random_source([5, 3, 4])
+    with torch.inference_mode():
+        limits = torch.full((3,), 6)
+        together = beam_search(model.step, model.encode(src, lengths), limits, beam_size=3)
+        for row, (best,) in enumerate(together):
+            alone = model.encode(src[row : row + 1, : lengths[row]], lengths[row : row + 1])
+            ((found,),) = beam_search(model.step, alone, limits[:1], beam_size=3)
+            assert found.score == pytest.approx(best.score, abs=0.05)
