@@ -17,7 +17,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Its words."""
     parser.add_argument("hypotheses", metavar="HYP", help="file of translations, - for stdin")
     parser.add_argument("references", nargs="+", metavar="REF", help="file of references")
-    parser.add_argument("--metrics", metavar="LIST", help="of bleu, chrf, ter, accuracy")
+    parser.add_argument(
+        "--metrics", metavar="LIST", help="of bleu, chrf, chrf++, ter, accuracy, wer, cer"
+    )
     parser.add_argument("--tokenize", metavar="NAME", help="tokenisation for BLEU (default: 13a)")
     parser.add_argument("--lowercase", action="store_true", help="compare lower-cased text")
     parser.add_argument("--bootstrap", metavar="N", help="resamples for the interval; 0: none")

@@ -227,7 +227,7 @@ def test_score_names_unequal_counts(
     assert capsys.readouterr() == ("", message)
     assert main(["score", "hyp", "hyp", "--metrics", "blue"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("must be one of bleu, chrf, ter, accuracy, not 'blue'")
+    assert line.endswith("must be one of bleu, chrf, chrf++, ter, accuracy, wer, cer, not 'blue'")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
