@@ -34,7 +34,7 @@ LAYERS = [
         "model",
         "search",
     ],
-    ["choices", "run"],
+    ["choices", "run", "scoring"],
     ["stages", "translate"],
     ["synthesis"],
     ["prepare"],
