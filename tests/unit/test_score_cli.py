@@ -246,7 +246,7 @@ def parallel(draw: st.DrawFn) -> list[bytes]:
 
 
 @settings(
-    max_examples=120,
+    max_examples=80,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
