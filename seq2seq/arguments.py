@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from seq2seq.errors import RunError, UserError
 
 if TYPE_CHECKING:
-    from seq2seq.recipe import Decoding, Recipe
+    from seq2seq.recipe import Decoding, Evaluation, Recipe
 
 
 DECODING_KEYS = ("beam_size", "length_penalty", "batch_size", "precision", "shortlist")
@@ -69,3 +69,39 @@ def load_decoding(arguments: Namespace) -> Decoding:
     if arguments.device is not None:
         overrides.append(f"device={arguments.device}")
     return recipe.load_recipe(saved, overrides, check_files=False).decoding
+
+
+def add_evaluation(parser: argparse.ArgumentParser) -> None:
+    """How translations are scored."""
+    text = "of bleu, chrf, chrf++, ter, accuracy, wer, cer (default: bleu,chrf)"
+    parser.add_argument("--metrics", metavar="LIST", help=text)
+    parser.add_argument("--tokenize", metavar="NAME", help="tokenisation for BLEU (default: 13a)")
+    parser.add_argument("--lowercase", action="store_true", help="compare lower-cased text")
+    text = "resamples for intervals and the paired bootstrap (default: 1000); 0: none"
+    parser.add_argument("--bootstrap", metavar="N", help=text)
+    text = "test for differences: paired bootstrap (default) or approximate randomisation"
+    parser.add_argument("--paired", choices=("bs", "ar"), help=text)
+    text = "trials of approximate randomisation (default: 10000)"
+    parser.add_argument("--trials", type=positive, default=10_000, metavar="N", help=text)
+
+
+def load_evaluation(arguments: Namespace) -> Evaluation:
+    """What `add_evaluation` took."""
+    from seq2seq.recipe import Evaluation
+    from seq2seq.settings import from_overrides
+
+    given = {
+        "metrics": arguments.metrics and f"[{arguments.metrics}]",
+        "tokenize": arguments.tokenize,
+        "lowercase": str(arguments.lowercase).lower(),
+        "bootstrap": arguments.bootstrap,
+    }
+    overrides = [f"{key}={value}" for key, value in given.items() if value is not None]
+    return from_overrides(Evaluation, overrides)
+
+
+def positive(word: str) -> int:
+    """A whole number above 0."""
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {word!r}")
+    return int(word)

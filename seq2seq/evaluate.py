@@ -12,6 +12,7 @@ from seq2seq.data.corpus import read_pairs
 from seq2seq.files import digest, write_text
 from seq2seq.metrics import Score, score
 from seq2seq.run import CheckpointName, Run
+from seq2seq.scoring.suspicion import suspicions
 
 if TYPE_CHECKING:
     from seq2seq.translate import Translator
@@ -97,10 +98,13 @@ def _test(
     section: recipe.Evaluation,
 ) -> dict[str, Any]:
     """Translate and score a test set."""
-    hypotheses = _translate(translator, name, [src for src, _ in pairs])
-    scores = score(hypotheses, [[tgt for _, tgt in pairs]], section)
+    sources, references = map(list, zip(*pairs, strict=True))
+    hypotheses = _translate(translator, name, sources)
+    scores = score(hypotheses, [references], section)
     run.evaluation.mkdir(exist_ok=True)
     hyp = run.hypotheses(name)
+    for message in suspicions(str(hyp), hypotheses, [references], section, sources):
+        logger.warning("warning: %s", message)
     write_text(hyp, "".join(hypothesis + "\n" for hypothesis in hypotheses))
     return {"hyp": digest(hyp), "scores": [asdict(one) for one in scores]}
 

@@ -1,22 +1,33 @@
-"""Scores of translations: BLEU, chrF and TER as sacreBLEU computes them, and accuracy.
+"""Scores of translations: BLEU, chrF and TER as sacreBLEU computes them, and rates of our own.
 
 sacreBLEU is imported at the first score, so that commands which score nothing don't wait for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from seq2seq.errors import DataError, SettingsError
 from seq2seq.recipe import Evaluation
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from sacrebleu.metrics.base import Metric
 
+References = Sequence[Sequence[str]]
+"""One list of lines for each set of references, all parallel."""
+
 SEED = 12345
-"""Seed of the bootstrap for accuracy: the one that sacreBLEU uses."""
+"""Seed of everything drawn at random: the one that sacreBLEU uses."""
+
+LOWER_IS_BETTER = ("ter", "wer", "cer")
+"""Metrics that count errors."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +36,7 @@ class Score:
 
     Attributes:
         name: The metric as it is written in papers: `BLEU`, `chrF2`, `TER`, `accuracy`.
-        value: In per cent. Higher is better, except for TER.
+        value: In per cent. Higher is better, except for the metrics of `LOWER_IS_BETTER`.
         signature: sacreBLEU's signature: settings, resamples, seed and version.
         interval: Lower and upper end of the bootstrap 95 % interval, sacreBLEU's `μ ± …`.
     """
@@ -36,9 +47,60 @@ class Score:
     interval: tuple[float, float] | None
 
 
-def score(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], section: Evaluation
-) -> list[Score]:
+class Statistics:
+    """What a metric counts in each line of a system's translations.
+
+    The scores of all lines, of some, of each and of resamples follow from it, so that nothing is
+    counted twice.
+
+    Args:
+        metric: One of `build_metrics`, which knows the references.
+        hypotheses: One translation per line.
+        num_resamples: Resamples for the interval; at 0 or 1 there is none.
+    """
+
+    def __init__(self, metric: Metric, hypotheses: Sequence[str], num_resamples: int) -> None:
+        self.metric = metric
+        self.num_resamples = num_resamples if num_resamples > 1 else 0
+        self.rows = metric._extract_corpus_statistics(hypotheses, None)
+
+    def value(self, lines: Iterable[int] | None = None) -> float:
+        """The score of all lines, or of those with these indices (at least one)."""
+        rows = self.rows if lines is None else [self.rows[line] for line in lines]
+        return float(self.metric._aggregate_and_compute(rows).score)
+
+    def sentences(self) -> list[float]:
+        """The score of each line.
+
+        BLEU counts the n-grams that there can be only, as sacreBLEU's sentence BLEU does, so that a
+        short line that equals its reference has 100.
+        """
+        metric = copy.copy(self.metric)
+        metric.effective_order = True  # type: ignore[attr-defined]  # others than BLEU don't look
+        return [float(metric._compute_score_from_stats(row).score) for row in self.rows]
+
+    @cached_property
+    def resampled(self) -> NDArray[np.floating[Any]]:
+        """The scores of resamples, the same lines in each for all systems and metrics (R,)."""
+        import numpy as np
+
+        rows = np.array(self.rows, dtype="float32")  # as sacreBLEU does, for the same digits
+        rng = np.random.default_rng(SEED)
+        # A resample at a time: all at once are the same, and don't fit in memory for big files.
+        draws = (rng.choice(len(rows), size=len(rows)) for _ in range(self.num_resamples))
+        score = self.metric._compute_score_from_stats
+        return np.array([score(rows[lines].sum(0)).score for lines in draws])
+
+    def score(self) -> Score:
+        """The score of all lines with its interval."""
+        self.metric.n_bootstrap = self.num_resamples or None
+        self.metric.seed = SEED if self.num_resamples else None
+        found = self.metric._aggregate_and_compute(self.rows)
+        interval = _interval(self.resampled) if self.num_resamples else None
+        return Score(found.name, float(found.score), str(self.metric.get_signature()), interval)
+
+
+def score(hypotheses: Sequence[str], references: References, section: Evaluation) -> list[Score]:
     """Scores translations with each of `section.metrics`.
 
     Args:
@@ -52,12 +114,8 @@ def score(
         SettingsError: The tokenisation needs a package that is not installed.
     """
     _check_lengths(hypotheses, references)
-    return [
-        _accuracy(hypotheses, references, section)
-        if name == "accuracy"
-        else _sacrebleu(_build_metric(name, section), hypotheses, references, section.bootstrap)
-        for name in section.metrics
-    ]
+    metrics = build_metrics(section, references).values()
+    return [Statistics(metric, hypotheses, section.bootstrap).score() for metric in metrics]
 
 
 def build_sentence_scorer(
@@ -65,22 +123,87 @@ def build_sentence_scorer(
 ) -> Callable[[Sequence[str], Sequence[str]], list[float]]:
     """Scores of single sentences, each against its one reference, in per cent.
 
-    BLEU is smoothed exponentially and counts the n-grams that there can be only (sacreBLEU's
-    sentence BLEU), so that a short sentence that equals its reference has 100.
-
     Raises:
         SettingsError: The tokenisation needs a package that is not installed.
     """
-    metric = _build_metric(name, section, of_sentences=True)
+    metric = METRICS[name](section)
 
     def scores(hypotheses: Sequence[str], references: Sequence[str]) -> list[float]:
-        pairs = zip(hypotheses, references, strict=True)
-        return [float(metric.sentence_score(line, [reference]).score) for line, reference in pairs]
+        _check_lengths(hypotheses, [references])
+        metric._ref_cache = metric._cache_references([references])
+        return Statistics(metric, hypotheses, 0).sentences()
 
     return scores
 
 
-def _check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> None:
+def build_metrics(section: Evaluation, references: References) -> dict[str, Metric]:
+    """The metrics of `section.metrics`, which count n-grams of the references once for all systems.
+
+    Raises:
+        SettingsError: The tokenisation needs a package that is not installed.
+    """
+    metrics = {str(name): METRICS[name](section) for name in section.metrics}
+    for metric in metrics.values():
+        metric._ref_cache = metric._cache_references(references)
+    return metrics
+
+
+def build_tokenize(section: Evaluation) -> Callable[[str], list[str]]:
+    """What cuts a line into the words that BLEU counts.
+
+    Raises:
+        SettingsError: The tokenisation needs a package that is not installed.
+    """
+    prepare = _bleu(section)._preprocess_segment
+    return lambda line: prepare(line).split()
+
+
+def _bleu(section: Evaluation) -> Metric:
+    from sacrebleu.metrics.bleu import BLEU
+
+    try:
+        # `scoring.suspicion` tells of tokenised text, where sacreBLEU would if it weren't forced.
+        return BLEU(lowercase=section.lowercase, tokenize=section.tokenize, force=True)
+    except RuntimeError as error:
+        language = section.tokenize.split("-")[0]
+        raise SettingsError(
+            [
+                f"evaluation.tokenize: {section.tokenize!r} needs packages that are not installed; "
+                f"pip install 'sacrebleu[{language}]'"
+            ]
+        ) from error
+
+
+def _chrf(section: Evaluation, word_order: int = 0) -> Metric:
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF(lowercase=section.lowercase, word_order=word_order)
+
+
+def _ter(section: Evaluation) -> Metric:
+    from sacrebleu.metrics.ter import TER
+
+    return TER()
+
+
+def _rate(name: Literal["accuracy", "wer", "cer"], section: Evaluation) -> Metric:
+    from seq2seq.rates import RATES
+
+    return RATES[name](section.lowercase)
+
+
+METRICS: dict[str, Callable[[Evaluation], Metric]] = {
+    "bleu": _bleu,
+    "chrf": _chrf,
+    "chrf++": partial(_chrf, word_order=2),
+    "ter": _ter,
+    "accuracy": partial(_rate, "accuracy"),
+    "wer": partial(_rate, "wer"),
+    "cer": partial(_rate, "cer"),
+}
+
+
+def _check_lengths(hypotheses: Sequence[str], references: References) -> None:
     if not hypotheses:
         raise DataError("hypotheses: no lines; give at least one")
     if not references:
@@ -93,96 +216,10 @@ def _check_lengths(hypotheses: Sequence[str], references: Sequence[Sequence[str]
             )
 
 
-def _build_metric(name: str, section: Evaluation, *, of_sentences: bool = False) -> Metric:
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-    from sacrebleu.metrics.ter import TER
-
-    if name == "chrf":
-        return _resampled_alike(CHRF(lowercase=section.lowercase))
-    if name == "ter":
-        return _resampled_alike(TER())
-    # sacreBLEU warns of tokenised text; where the recipe says it is tokenised, that is no news.
-    force = section.tokenize == "none"
-    try:
-        return BLEU(
-            lowercase=section.lowercase,
-            tokenize=section.tokenize,
-            force=force,
-            effective_order=of_sentences,
-        )
-    except RuntimeError as error:
-        language = section.tokenize.split("-")[0]
-        raise SettingsError(
-            [
-                f"evaluation.tokenize: {section.tokenize!r} needs packages that are not installed; "
-                f"pip install 'sacrebleu[{language}]'"
-            ]
-        ) from error
-
-
-def _resampled_alike(metric: Metric) -> Metric:
-    """Lets a metric give all scores of the bootstrap in one type.
-
-    For resamples without a match chrF and TER give `float`, for others `float32`, and the mixture
-    ends sacreBLEU with a TypeError. Alike, they have the digits that sacreBLEU prints.
-    """
-    compute = metric._compute_score_from_stats
-
-    def computed(stats: Any) -> Any:
-        result = compute(stats)
-        if hasattr(stats, "dtype"):
-            result.score = stats.dtype.type(result.score)
-        return result
-
-    metric._compute_score_from_stats = computed  # type: ignore[method-assign]
-    return metric
-
-
-def _sacrebleu(
-    metric: Metric, hypotheses: Sequence[str], references: Sequence[Sequence[str]], bootstrap: int
-) -> Score:
-    resamples = max(1, bootstrap)
-    result = metric.corpus_score(hypotheses, references, n_bootstrap=resamples)
-    return Score(
-        name=result.name,
-        value=float(result.score),
-        signature=str(metric.get_signature()),
-        interval=_around(result._mean, result._ci) if resamples > 1 else None,
-    )
-
-
-def _accuracy(
-    hypotheses: Sequence[str], references: Sequence[Sequence[str]], section: Evaluation
-) -> Score:
-    import numpy as np
-    from sacrebleu import __version__
-    from sacrebleu.significance import estimate_ci
-
-    def shown(line: str) -> str:
-        line = line.rstrip()
-        return line.lower() if section.lowercase else line
-
-    right = sum(
-        shown(hypothesis) in map(shown, alternatives)
-        for hypothesis, *alternatives in zip(hypotheses, *references, strict=True)
-    )
-    share = right / len(hypotheses)
-    case = "lc" if section.lowercase else "mixed"
-    settings = f"nrefs:{len(references)}|case:{case}|version:{__version__}"
-    if section.bootstrap <= 1:
-        return Score("accuracy", 100 * share, settings, None)
-    # Drawing lines with replacement and counting the right ones is drawing a binomial number.
-    rng = np.random.default_rng(SEED)
-    counts = rng.binomial(len(hypotheses), share, size=section.bootstrap)
-    return Score(
-        name="accuracy",
-        value=100 * share,
-        signature=settings.replace("|case", f"|bs:{section.bootstrap}|seed:{SEED}|case"),
-        interval=_around(*estimate_ci(100 * counts / len(hypotheses))),
-    )
-
-
-def _around(mean: float, half: float) -> tuple[float, float]:
-    mean, half = float(mean), float(half)  # float32 scalars would round the sum
-    return mean - half, mean + half
+def _interval(resampled: NDArray[np.floating[Any]]) -> tuple[float, float]:
+    """Mean and half the width of the middle 95 %, computed as sacreBLEU does for one system."""
+    values = sorted(resampled)
+    cut = len(values) // 40
+    half = 0.5 * (values[-1 - cut] - values[cut])
+    mean = statistics.mean(values)
+    return float(mean) - float(half), float(mean) + float(half)

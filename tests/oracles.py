@@ -355,3 +355,12 @@ def chain(table: np.ndarray) -> Continue:
         return table[before, last]
 
     return continue_
+
+
+def edit_distance(one: Sequence, other: Sequence) -> int:
+    """Fewest insertions, deletions and replacements, from the table of all prefixes."""
+    table = [[i + j for j in range(len(other) + 1)] for i in range(len(one) + 1)]
+    for i, j in itertools.product(range(1, len(one) + 1), range(1, len(other) + 1)):
+        replaced = table[i - 1][j - 1] + (one[i - 1] != other[j - 1])
+        table[i][j] = min(table[i - 1][j] + 1, table[i][j - 1] + 1, replaced)
+    return table[-1][-1]

@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = "seq2seq"
 
 LAYERS = [
-    ["errors", "files", "special"],
+    ["errors", "files", "rates", "special"],
     ["keys", "nodes"],
     ["settings"],
     ["sources"],
@@ -34,7 +34,7 @@ LAYERS = [
         "model",
         "search",
     ],
-    ["choices", "run"],
+    ["choices", "run", "scoring"],
     ["stages", "translate"],
     ["synthesis"],
     ["prepare"],

@@ -50,15 +50,18 @@ class Decoding(Section):
     and memory only."""
 
 
-Metric = Literal["bleu", "chrf", "ter", "accuracy"]
+Metric = Literal["bleu", "chrf", "chrf++", "ter", "accuracy", "wer", "cer"]
 
 
 class Evaluation(Section):
     """Scores of the test sets."""
 
     metrics: tuple[Metric, ...] = Field(default=("bleu", "chrf"), min_length=1)
-    """What to report. `accuracy` is the share of lines equal to their reference; word error rate
-    in pronunciation and inflection tasks is 100 minus that."""
+    """What to report. `bleu`, `chrf`, `chrf++` (Popović 2017) and `ter` are sacreBLEU's. `accuracy`
+    is the share of lines equal to their reference; 100 minus that is called word error rate where a
+    line is a word, as in pronunciation and inflection. `wer` and `cer` are words and characters to
+    insert, delete or replace, per word or character of the reference: `wer` is the phoneme error
+    rate where phonemes stand apart."""
 
     tokenize: Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab"] = "13a"
     """Tokenisation of sacreBLEU's BLEU; `none` for text that is tokenised already."""

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from seq2seq.sections.decoding import Metric
 from seq2seq.settings import Section
 from seq2seq.sources import FROM_CORPUS
 
@@ -172,7 +173,7 @@ class Training(Section):
     validate_every: int | None = Field(default=None, ge=1)
     """Updates between validations. Default: once an epoch."""
 
-    early_stopping_metric: Literal["loss", "perplexity", "bleu", "chrf", "ter", "accuracy"] = "bleu"
+    early_stopping_metric: Literal["loss", "perplexity", Metric] = "bleu"
     """Measure on the development set that picks the best checkpoint; of equal ones the lower loss
     decides. `accuracy`, the share of outputs without a fault, suits character tasks."""
 

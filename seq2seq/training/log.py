@@ -57,7 +57,8 @@ def progress_line(record: dict[str, Any]) -> str:
 
 def validation_line(record: dict[str, Any], is_best: bool) -> str:
     """A validation record in one line for people."""
-    names = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "accuracy": "accuracy"}
+    names = {"bleu": "BLEU", "chrf": "chrF", "chrf++": "chrF++", "ter": "TER"}
+    names |= {"accuracy": "accuracy", "wer": "WER", "cer": "CER"}
     scores = "".join(f"  {names[key]} {record[key]:.2f}" for key in names if key in record)
     return (
         f"epoch {record['epoch']}  update {record['update']:,}  {record['minutes']:.1f} min  "

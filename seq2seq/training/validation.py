@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from seq2seq import recipe
+from seq2seq import metrics, recipe
 from seq2seq.data.batch import load_batch
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.sampler import Sampler
@@ -14,7 +14,7 @@ from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.training.averaging import Rank
 from seq2seq.training.cross_entropy import features_loss
 
-LOWER_IS_BETTER = ("loss", "perplexity", "ter")
+LOWER_IS_BETTER = ("loss", "perplexity", *metrics.LOWER_IS_BETTER)
 """Measures that say how bad a model is."""
 
 BATCH_SIZE = 64

@@ -58,6 +58,17 @@ def test_the_second_time_nothing_is_translated(run_dir: Path, loads: list[Path])
     assert len(loads) == 1
 
 
+def test_translations_that_look_wrong_are_told(
+    run_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate(run_dir)
+    assert "equals" not in caplog.text
+    hyp = run_dir / "evaluation/t.hyp"
+    shutil.copy(hyp, run_dir.parent / "test.out")
+    evaluate(run_dir)
+    assert f"warning: {hyp}: equals the references line by line; " in caplog.text
+
+
 def change_references(run_dir: Path) -> None:
     path = run_dir.parent / "test.out"
     path.write_text(path.read_text().replace("1", "2"))

@@ -227,7 +227,7 @@ def test_score_names_unequal_counts(
     assert capsys.readouterr() == ("", message)
     assert main(["score", "hyp", "hyp", "--metrics", "blue"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("must be one of bleu, chrf, ter, accuracy, not 'blue'")
+    assert line.endswith("must be one of bleu, chrf, chrf++, ter, accuracy, wer, cer, not 'blue'")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -280,10 +280,13 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 
 def test_help_imports_nothing_heavy_and_score_no_torch(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("a b c d\n")
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"a b c {name}\n")
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
     for argv, heavy in (
         (["--help"], {"torch", "datasets", "pydantic", "yaml"}),
-        (["score", str(tmp_path / "a"), str(tmp_path / "a")], {"torch", "datasets"}),
+        (["score", a, a, "--systems", b, "--by", "length"], {"torch", "datasets"}),
+        (["compare", a, b, b], {"torch", "datasets"}),
     ):
         code = f"import sys, seq2seq.cli as c; c.main({argv}); print({heavy} & set(sys.modules))"
         result = subprocess.run(

@@ -4,13 +4,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 import sacrebleu
+from oracles import edit_distance
 
+from seq2seq import rates
 from seq2seq.errors import DataError
-from seq2seq.metrics import Score, build_sentence_scorer, score
-from seq2seq.recipe import Evaluation
+from seq2seq.metrics import LOWER_IS_BETTER, METRICS, Score, build_sentence_scorer, score
+from seq2seq.recipe import Evaluation, Metric
 
 WORDS = ["Der", "Hund", "läuft", "über", "die", "Straße", ",", "U.S.", "3,50", "Euro.", "„ja“"]
 DIGITS = 12
@@ -51,30 +55,45 @@ def command(folder: Path, hypotheses: list[str], references: list[list[str]], *o
 @pytest.mark.parametrize(
     ("section", "options", "num_refs"),
     [
-        ({"metrics": ["bleu"]}, ["-m", "bleu"], 1),
-        ({"metrics": ["chrf"]}, ["-m", "chrf"], 2),
-        ({"metrics": ["ter"]}, ["-m", "ter"], 1),
-        ({"metrics": ["ter"]}, ["-m", "ter"], 2),
-        ({"metrics": ["bleu"], "tokenize": "none"}, ["-m", "bleu", "-tok", "none"], 2),
-        ({"metrics": ["bleu"], "tokenize": "intl", "lowercase": True}, ["-tok", "intl", "-lc"], 1),
-        ({"metrics": ["chrf"], "lowercase": True}, ["-m", "chrf", "--chrf-lowercase"], 1),
+        ({}, [], 1),
+        ({}, [], 2),
+        ({"metrics": ["chrf++"]}, ["-m", "chrf", "--chrf-word-order", "2"], 1),
+        (
+            {"tokenize": "intl", "lowercase": True, "metrics": ["bleu", "chrf++"]},
+            "-tok intl -lc -m bleu chrf --chrf-lowercase --chrf-word-order 2".split(),
+            2,
+        ),
+        ({"tokenize": "none"}, ["-tok", "none"], 2),
+        ({"tokenize": "char", "metrics": ["bleu"]}, ["-m", "bleu", "-tok", "char"], 1),
+        ({"tokenize": "zh", "metrics": ["bleu"]}, ["-m", "bleu", "-tok", "zh"], 2),
     ],
 )
 def test_numbers_and_signatures_are_those_of_the_sacrebleu_command(
     tmp_path: Path, section: dict[str, object], options: list[str], num_refs: int
 ) -> None:
     hypotheses, *references = noisy_corpus()
+    if "zh" in options:
+        hypotheses, *references = (
+            [line.replace("Hund", "狗狗").replace("die ", "那") for line in lines]
+            for lines in (hypotheses, *references)
+        )
     references = references[:num_refs]
-    (ours,) = score(hypotheses, references, Evaluation.model_validate(section | {"bootstrap": 50}))
+    section = {"metrics": ["bleu", "chrf", "ter"], "bootstrap": 50} | section
+    found = score(hypotheses, references, Evaluation.model_validate(section))
+    if "-m" not in options:
+        options = [*options, "-m", "bleu", "chrf", "ter"]
     arguments = [*options, "--confidence", "--confidence-n", "50", "-w", str(DIGITS)]
-    theirs = json.loads(command(tmp_path, hypotheses, references, *arguments))
-    assert ours.name == theirs["name"]
-    assert ours.signature == theirs["signature"]
-    assert round(ours.value, DIGITS) == theirs["score"]
-    assert ours.interval is not None
-    lower, upper = ours.interval
-    assert (lower + upper) / 2 == pytest.approx(theirs["confidence_mean"], abs=1e-11)
-    assert (upper - lower) / 2 == pytest.approx(theirs["confidence_var"], abs=1e-11)
+    output = json.loads(command(tmp_path, hypotheses, references, *arguments))
+    by_name = {one["name"]: one for one in (output if isinstance(output, list) else [output])}
+    assert len(by_name) == len(found)
+    for ours in found:
+        theirs = by_name[ours.name]
+        assert ours.signature == theirs["signature"]
+        assert round(ours.value, DIGITS) == theirs["score"]
+        assert ours.interval is not None
+        lower, upper = ours.interval
+        assert (lower + upper) / 2 == pytest.approx(theirs["confidence_mean"], abs=1e-11)
+        assert (upper - lower) / 2 == pytest.approx(theirs["confidence_var"], abs=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +107,7 @@ def test_numbers_and_signatures_are_those_of_the_sacrebleu_command(
 def test_resamples_without_a_match_have_scores_too(
     hypotheses: list[str], references: list[str]
 ) -> None:
-    section = Evaluation(metrics=("bleu", "chrf", "ter", "accuracy"), bootstrap=200)
+    section = Evaluation(metrics=get_args(Metric), bootstrap=200)
     for result in score(hypotheses, [references], section):
         assert result.interval is not None
         lower, upper = result.interval
@@ -131,6 +150,77 @@ def test_the_interval_of_accuracy_is_that_of_a_share() -> None:
     half = 100 * 1.96 * (0.75 * 0.25 / 400) ** 0.5
     assert result.interval == pytest.approx((75 - half, 75 + half), abs=0.3)
     assert accuracy(["a"] * 9, ["a"] * 9).interval == (100, 100)
+
+
+def test_the_intervals_of_rates_are_those_of_their_resamples() -> None:
+    hypotheses, *references = noisy_corpus()
+    section = Evaluation(metrics=("accuracy", "wer", "cer"), bootstrap=80)
+    alone = section.model_copy(update={"bootstrap": 0})
+    lines = np.random.default_rng(12345).choice(60, size=(80, 60))
+    for place, result in enumerate(score(hypotheses, references, section)):
+        values = []
+        for draw in lines:
+            drawn = [[texts[i] for i in draw] for texts in (hypotheses, *references)]
+            values.append(score(drawn[0], drawn[1:], alone)[place].value)
+        values.sort()
+        assert result.interval is not None
+        lower, upper = result.interval
+        assert (lower + upper) / 2 == pytest.approx(np.mean(values))
+        assert upper - lower == pytest.approx(values[-3] - values[2])
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_error_rates_are_those_of_the_nearest_reference(lowercase: bool) -> None:
+    hypotheses, *references = noisy_corpus()
+    hypotheses, references = [*hypotheses, "", " x  y "], [[*r, "a b", "x y"] for r in references]
+    section = Evaluation(metrics=("wer", "cer"), lowercase=lowercase, bootstrap=0)
+    found = {result.name: result.value for result in score(hypotheses, references, section)}
+    for name, units in (("WER", str.split), ("CER", lambda line: " ".join(line.split()))):
+        wrong = total = 0
+        for line, *alternatives in zip(hypotheses, *references, strict=True):
+            if lowercase:
+                line, alternatives = line.lower(), [one.lower() for one in alternatives]
+            distances = [edit_distance(units(line), units(one)) for one in alternatives]
+            least = min(distances)
+            wrong += least
+            nearest = [one for one, d in zip(alternatives, distances, strict=True) if d == least]
+            total += max(len(units(one)) for one in nearest)
+        assert found[name] == pytest.approx(100 * wrong / total, abs=1e-9)
+
+
+def test_error_rates_without_words() -> None:
+    section = Evaluation(metrics=("wer", "cer"), bootstrap=0)
+    assert [one.value for one in score(["a", "b"], [["", ""]], section)] == [100, 100]
+    assert [one.value for one in score(["", " "], [["", ""]], section)] == [0, 0]
+    assert [one.value for one in score(["", "a"], [["a b", "a"]], section)] == pytest.approx(
+        [200 / 3, 75]
+    )
+
+
+def test_the_bit_parallel_edit_distance_is_that_of_dynamic_programming() -> None:
+    rng = random.Random()
+    for _ in range(2000):
+        one, other = ([rng.choice("abc") for _ in range(rng.randint(0, 12))] for _ in range(2))
+        assert rates.edit_distance(one, other) == edit_distance(one, other), (one, other)
+    long, longer = (rng.choices(range(9), k=size) for size in (150, 200))
+    assert rates.edit_distance(long, longer) == edit_distance(long, longer)
+
+
+def test_every_metric_of_a_recipe_is_there() -> None:
+    assert tuple(METRICS) == get_args(Metric)
+    assert set(LOWER_IS_BETTER) <= set(METRICS)
+
+
+def test_worse_translations_have_worse_scores() -> None:
+    _, references, worse = noisy_corpus()
+    better = [
+        one if i % 2 else other
+        for i, (one, other) in enumerate(zip(references, worse, strict=True))
+    ]
+    section = Evaluation(metrics=get_args(Metric), bootstrap=0)
+    scores = [score(lines, [references], section) for lines in (worse, better)]
+    for name, low, high in zip(section.metrics, *scores, strict=True):
+        assert (high.value < low.value) == (name in LOWER_IS_BETTER)
 
 
 def test_scores_come_in_the_order_asked_for() -> None:

@@ -2,7 +2,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,8 +12,10 @@ from toy import toy_recipe
 from seq2seq import checkpoint as checkpoints
 from seq2seq.data.batch import load_batch
 from seq2seq.errors import RunError
+from seq2seq.metrics import LOWER_IS_BETTER
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import prepare
+from seq2seq.recipe import Metric
 from seq2seq.run import Run
 from seq2seq.train import build_trainer
 from seq2seq.training.trainer import Trainer
@@ -291,10 +293,10 @@ def test_a_loss_that_is_no_number_ends_training(build: Build) -> None:
         trainer.fit(never)
 
 
-@pytest.mark.parametrize("metric", ["bleu", "chrf", "ter", "accuracy"])
+@pytest.mark.parametrize("metric", get_args(Metric))
 def test_every_score_can_pick_the_best(tmp_path: Path, metric: str) -> None:
     recipe = toy_recipe(tmp_path, f"training.early_stopping_metric={metric}")
     trainer = build_trainer(recipe, prepare(recipe), Run(tmp_path / "run"), torch.device("cpu"))
     trainer.fit(never)
     found = [record[metric] for record in records(trainer, "validation")]
-    assert trainer.progress.best == (-min(found) if metric == "ter" else max(found))
+    assert trainer.progress.best == (-min(found) if metric in LOWER_IS_BETTER else max(found))

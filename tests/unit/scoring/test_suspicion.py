@@ -1,0 +1,70 @@
+import re
+
+import pytest
+
+from seq2seq.recipe import Evaluation
+from seq2seq.scoring.suspicion import suspicions
+
+REFERENCES = [
+    f"Am Montag, dem {day}. Mai, fährt der Zug {day} nach Köln um {day},50 Uhr ab."
+    for day in range(40)
+]
+GOOD = [line.replace("Zug", "Bus") for line in REFERENCES]
+
+
+def tokenized(lines: list[str]) -> list[str]:
+    return [re.sub(r"([.,])(?= |$)", r" \1", line) for line in lines]
+
+
+def found(
+    hypotheses: list[str], references: list[str] = REFERENCES, **settings: object
+) -> list[str]:
+    sources = settings.pop("sources", None)
+    section = Evaluation.model_validate(settings)
+    return list(suspicions("h", hypotheses, [references], section, sources))
+
+
+def test_nothing_is_wrong_with_what_is_like_the_references() -> None:
+    assert found(GOOD, sources=REFERENCES) == []
+    assert found(["", *GOOD], ["", *REFERENCES]) == []
+    assert found(["a b"], ["a c"]) == []
+    for change in (str.lower, str.upper, lambda line: f"▁{line}@@ <unk>"):
+        assert found([change(line) for line in GOOD], [change(line) for line in REFERENCES]) == []
+    assert found(tokenized(GOOD), tokenized(REFERENCES), tokenize="none") == []
+    assert found(tokenized(GOOD), tokenized(REFERENCES), metrics=["chrf"]) == []
+    assert found([line.lower() for line in GOOD], lowercase=True) == []
+
+
+@pytest.mark.parametrize(
+    ("hypotheses", "message"),
+    [
+        ([f"▁{line}" for line in GOOD], "h:1: 40 of 40 lines with '▁', "),
+        ([*GOOD[:5], "Am Mon@@ tag", *GOOD[6:]], "h:6: 1 of 40 lines with '@@', "),
+        ([*GOOD[:-1], "am <unk> ."], "h:40: 1 of 40 lines with '<unk>', "),
+        ([*GOOD[:-1], "am  ⁇  ."], "h:40: 1 of 40 lines with '<unk>', "),
+        ([GOOD[0], "", " ", *GOOD[3:]], "h:2: 2 of 40 lines without text, "),
+        ([line.lower() for line in GOOD], "h: 0.0 % of its letters are capitals, but 1"),
+        ([line.upper() for line in GOOD], "h: 100.0 % of its letters are capitals, but 1"),
+        (tokenized(GOOD), "h: looks tokenised (' ,' and ' .'), but the references don't; "),
+        (REFERENCES, "h: equals the references line by line; "),
+        (["x", *GOOD[1:]], "h: equals the source line by line; "),
+    ],
+)
+def test_each_fault_has_one_line_with_a_remedy(hypotheses: list[str], message: str) -> None:
+    (line,) = found(hypotheses, sources=["x", *GOOD[1:]])
+    assert line.startswith(message)
+    assert re.search(r"; |, .*; ", line)
+
+
+def test_faults_of_the_references() -> None:
+    (line,) = found(GOOD, [line.lower() for line in REFERENCES])
+    assert line.startswith("h: 1") and "but 0.0 % of the references'" in line
+    (line,) = found(GOOD, tokenized(REFERENCES))
+    assert line.startswith("h: doesn't look tokenised (' ,' and ' .'), but the references do; ")
+    (line,) = found(tokenized(GOOD), tokenized(REFERENCES))
+    assert line.startswith("h: looks tokenised (' ,' and ' .'), as do the references, and BLEU ")
+
+
+def test_an_accident_is_no_fault() -> None:
+    assert found(["a@@ b", *GOOD * 3], ["a b", *REFERENCES * 3]) == []
+    assert found(["a . b ,"] * 9, ["a. b,"] * 9) == []
