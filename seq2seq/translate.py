@@ -14,11 +14,14 @@ from seq2seq.data.batch import pad
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.device import resolve_device, tune_memory
 from seq2seq.errors import RunError
+from seq2seq.model.coverage import Coverage
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.requests import Requests
 from seq2seq.run import CheckpointName, Run
-from seq2seq.search.beam import Hypothesis, beam_search
-from seq2seq.search.constraints import build_constraints
+from seq2seq.search.build import Search
+from seq2seq.search.hypothesis import Hypothesis
+from seq2seq.search.requests import Request
 from seq2seq.special import EOS
 
 MAX_ROWS = 1024
@@ -26,10 +29,6 @@ MAX_ROWS = 1024
 
 MAX_SOURCE_PIECES = 2**14
 """Source pieces read at a time, padding included, so that long lines travel in small company."""
-
-MAX_PIECES = 1000
-"""Pieces of a translation, at most, where the recipe doesn't say: a line of thousands of words is
-far beyond what a model was trained on, and a model that can't find its end takes its time."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,7 @@ class Translator:
         tokenizers: of each model. Their source sides may differ, the target sides may not.
         decoding: settings.
         device: where the models are.
+        weights: by which the models count; by default all alike.
     """
 
     def __init__(
@@ -85,15 +85,17 @@ class Translator:
         tokenizers: Sequence[Tokenizers],
         decoding: recipe.Decoding,
         device: torch.device,
+        weights: Sequence[float] | None = None,
     ) -> None:
-        self.ensemble = Ensemble(models)
+        self.ensemble = Ensemble(models, weights)
         self.sources = [each.src for each in tokenizers]
         self.target = tokenizers[0].tgt
         self.decoding = decoding
         self.device = device
-        self.constraints = build_constraints(
-            decoding.ban_unk, decoding.min_length, decoding.no_repeat_ngram
-        )
+        self.search = Search(decoding)
+        self.requests = Requests(decoding, self.sources[0], self.target)
+        strength = decoding.coverage_penalty
+        self.coverage = Coverage(self.ensemble, strength) if strength else None
 
     @classmethod
     def load(
@@ -101,6 +103,7 @@ class Translator:
         run_dir: Path,
         *,
         ensemble: Sequence[Path] = (),
+        weights: Sequence[float] | None = None,
         decoding: recipe.Decoding | None = None,
         device: str | None = None,
         checkpoint: CheckpointName = "best",
@@ -110,6 +113,7 @@ class Translator:
         Args:
             run_dir: the run.
             ensemble: runs that translate together with it.
+            weights: of the run and of these, by which they count; by default all alike.
             decoding: search settings.
             device: name of the device.
             checkpoint: the weights to use, of all runs.
@@ -135,7 +139,7 @@ class Translator:
             run.load_model(own, checkpoint).to(where)
             for run, own in zip(runs, tokenizers, strict=True)
         ]
-        return cls(models, tokenizers, decoding or saved.decoding, where)
+        return cls(models, tokenizers, decoding or saved.decoding, where, weights)
 
     def translate(
         self, lines: Iterable[str], *, window: int = 2048, as_they_come: bool = False
@@ -157,9 +161,11 @@ class Translator:
     def _translate_chunk(self, chunk: Sequence[str], start: int) -> list[Translation]:
         ids = [[[*pieces, EOS] for pieces in source.encode(chunk)] for source in self.sources]
         lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
+        requests = self.requests.of(chunk)
         found: dict[int, list[Hypothesis]] = {}
         for batch in self._batches(lengths):
-            found |= zip(batch, self._search([[own[i] for i in batch] for own in ids]), strict=True)
+            sources = [[own[i] for i in batch] for own in ids]
+            found |= zip(batch, self._search(sources, [requests[i] for i in batch]), strict=True)
         empty = [TranslatedHypothesis("", 0.0, 0.0, [])]
         return [
             Translation(start + i, line, self._to_text(found[i]) if i in found else empty)
@@ -168,7 +174,7 @@ class Translator:
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Places of the lines that aren't blank, long ones first, in batches of similar length."""
-        most = max(1, min(self.decoding.batch_size, MAX_ROWS // self.decoding.beam_size))
+        most = max(1, min(self.decoding.batch_size, MAX_ROWS // self.search.width))
         order = [
             i for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]) if lengths[i] > 1
         ]
@@ -177,25 +183,20 @@ class Translator:
             yield order[:size]
             order = order[size:]
 
-    def _search(self, ids: Sequence[Sequence[Sequence[int]]]) -> list[list[Hypothesis]]:
+    def _search(
+        self, ids: Sequence[Sequence[Sequence[int]]], requests: Sequence[Request]
+    ) -> list[list[Hypothesis]]:
         """Translate sentences, given by their ids for each model."""
-        decoding = self.decoding
         padded = [pad(own) for own in ids]
         longest = torch.stack([lengths for _, lengths in padded]).amax(dim=0)
-        limits = (3 * longest + 30).clamp(max=MAX_PIECES)
-        if decoding.max_length is not None:
-            limits = torch.full_like(limits, decoding.max_length)
+        asked = longest, requests, self.device
         with torch.inference_mode():
             sources = [(src.to(self.device), lengths) for src, lengths in padded]
-            return beam_search(
-                self.ensemble.step,
-                self.ensemble.encode(sources),
-                limits.to(self.device),
-                beam_size=decoding.beam_size,
-                n_best=decoding.n_best,
-                alpha=decoding.length_penalty,
-                constraints=self.constraints,
-            )
+            state = self.ensemble.encode(sources)
+            if self.coverage is None:
+                return self.search(self.ensemble.step, state, *asked)
+            start, penalties = self.coverage.start(state), self.coverage.penalties
+            return self.search(self.coverage.step, start, *asked, bonus=penalties)
 
     def _to_text(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
         texts = self.target.decode([h.tokens for h in hypotheses])

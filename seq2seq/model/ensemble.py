@@ -27,10 +27,16 @@ class Ensemble:
 
     The models may be built and may read the source as differently as they like; what they share
     is the target vocabulary. One model alone predicts as it always does.
+
+    Args:
+        models: one or more.
+        weights: positive numbers, one per model, by which they count; by default all alike.
     """
 
-    def __init__(self, models: Sequence[Seq2Seq]) -> None:
+    def __init__(self, models: Sequence[Seq2Seq], weights: Sequence[float] | None = None) -> None:
         self.models = tuple(models)
+        given = [1.0] * len(models) if weights is None else list(weights)
+        self.log_shares = [math.log(weight / sum(given)) for weight in given]
 
     def encode(self, sources: Sequence[tuple[Tensor, Tensor]]) -> EnsembleState:
         """Read each model's ids (B, S) with their lengths (B,) on the CPU, a pair per model."""
@@ -42,8 +48,10 @@ class Ensemble:
         pairs = zip(self.models, state.members, strict=True)
         predictions, states = zip(*(model.step(tokens, own) for model, own in pairs), strict=True)
         log_probs: Tensor = predictions[0]
-        for other in predictions[1:]:
+        for other, share in zip(predictions[1:], self.log_shares[1:], strict=True):
+            if share != self.log_shares[0]:
+                other += share - self.log_shares[0]
             log_probs = torch.logaddexp(log_probs, other)
         if len(predictions) > 1:
-            log_probs -= math.log(len(predictions))
+            log_probs += self.log_shares[0]
         return log_probs, EnsembleState(states)

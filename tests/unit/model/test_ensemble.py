@@ -7,6 +7,7 @@ from tiny import build_model, random_source, random_target
 from seq2seq.model.ensemble import Ensemble, EnsembleState
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import Ban
+from seq2seq.search.penalties import build_score
 from seq2seq.special import BOS, PAD
 
 LENGTHS = [4, 6, 2]
@@ -92,7 +93,7 @@ def search(models, sources):
             torch.tensor([7] * len(LENGTHS)),
             beam_size=3,
             n_best=3,
-            alpha=1.0,
+            score=build_score("gnmt", 1.0),
             constraints=[Ban([PAD, BOS])],
         )
 
@@ -111,7 +112,7 @@ def test_beams_are_those_of_the_plain_algorithm():
             row[[PAD, BOS]] = -np.inf
             return row
 
-        expected = oracles.beam_search(continue_, 7, 3, 1.0)[:3]
+        expected = oracles.beam_search(continue_, 7, 3, oracles.gnmt(1.0))[:3]
         assert [(h.tokens, h.complete) for h in hypotheses] == [(t, c) for _, t, c in expected]
         assert [h.log_prob for h in hypotheses] == pytest.approx(
             [p for p, _, _ in expected], abs=1e-4
