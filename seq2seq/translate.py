@@ -95,6 +95,8 @@ class Translator:
         self.search = Search(decoding)
         self.requests = Requests(decoding, self.sources[0], self.target)
         strength = decoding.coverage_penalty
+        if strength and not any(model.decoder.attention for model in models):
+            raise RunError("decoding.coverage_penalty: the model has no attention; set 0")
         self.coverage = Coverage(self.ensemble, strength) if strength else None
 
     @classmethod
@@ -119,10 +121,15 @@ class Translator:
             checkpoint: the weights to use, of all runs.
 
         Raises:
-            RunError: there is no trained model in one of the directories, or their target
-                vocabularies differ.
+            RunError: there is no trained model in one of the directories, their target
+                vocabularies differ, or there are more or fewer weights.
+            DataError: the glossary cannot be read, or has words that the models don't know.
             SettingsError: this machine has no such device.
         """
+        if weights is not None and len(weights) != 1 + len(ensemble):
+            raise RunError(
+                f"{run_dir}: {len(weights)} weights for {1 + len(ensemble)} runs; give one for each"
+            )
         tune_memory()
         runs = [Run(path) for path in (run_dir, *ensemble)]
         saved, *_ = [run.load_recipe() for run in runs]

@@ -4,8 +4,10 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
+from seq2seq import recipe
 from seq2seq.data.corpus import read_lines
 from seq2seq.errors import DataError
+from seq2seq.files import digest
 
 Words = tuple[str, ...]
 
@@ -79,6 +81,17 @@ def load_glossary(path: Path, *, lowercase: bool = False) -> Glossary:
             raise DataError(f"{path}:{number}: {text}")
         lines.setdefault(words, number)
     return Glossary(entries)
+
+
+def digest_glossary(decoding: recipe.Decoding) -> str | None:
+    """A name for the content of the recipe's glossary, if it has one.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if decoding.glossary is None:
+        return None
+    return digest("\n".join(read_lines(Path(decoding.glossary))).encode())
 
 
 def split_words(text: str) -> Words:

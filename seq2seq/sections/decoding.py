@@ -1,6 +1,6 @@
 """Search and scores."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -59,7 +59,7 @@ class Decoding(Section):
     """Never produce the same piece, or the same up to ten pieces, more than so many times in a row:
     a guard against loops that leaves other repetition alone; try 3. 0 is off."""
 
-    banned_phrases: tuple[str, ...] = ()
+    banned_phrases: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Words or phrases that are never produced, in the pieces that the tokenizer makes of them."""
 
     glossary: str | None = None

@@ -54,6 +54,19 @@ def test_probabilities_are_averaged_step_by_step():
             np.testing.assert_allclose(found.exp().sum(-1).numpy(), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [2.0, 0.5, 4.0], [0.3, 0.3, 1e-6]])
+def test_weights_say_how_much_a_model_counts(weights):
+    models = build_models()
+    sources = build_sources(models)
+    tokens = random_target(len(LENGTHS), 1)
+    parts = zip(models, sources, weights, strict=True)
+    each = [weight * np.exp(log_probs(model, src, tokens)) for model, src, weight in parts]
+    ensemble = Ensemble(models, weights)
+    with torch.no_grad():
+        found, _ = ensemble.step(tokens[:, 0], ensemble.encode(sources))
+    np.testing.assert_allclose(found.exp().numpy(), (sum(each) / sum(weights))[:, 0], atol=1e-6)
+
+
 def test_select_moves_all_members_alike():
     models = build_models()
     ensemble = Ensemble(models)
