@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from seq2seq.errors import RunError, UserError
 
@@ -18,7 +20,28 @@ DECODING_KEYS = ("beam_size", "length_penalty", "batch_size", "precision", "shor
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells mistakes in one line, as all others are told."""
+    """Tells mistakes in one line, as all others are told.
+
+    Attributes:
+        section: of the recipe; words that set keys of it, `section.key=value`, may stand anywhere
+            and become `overrides`. (argparse wants words without an option in one place, and would
+            take them for values of the option before.)
+    """
+
+    section: str | None = None
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """See `argparse`."""
+        words = [] if args is None else list(args)
+        if self.section is None:
+            return super().parse_known_args(words, namespace)
+        keys = [word for word in words if word.startswith(f"{self.section}.") and "=" in word]
+        others = [word for word in words if word not in keys]
+        parsed, unknown = super().parse_known_args(others, namespace)
+        parsed.overrides = keys
+        return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
         """Raises it."""
@@ -40,11 +63,17 @@ def load_recipe(arguments: Namespace) -> Recipe:
     return recipe.load_recipe(arguments.recipe, arguments.overrides)
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
+def add_run(parser: Parser) -> None:
     """A run that translates, and how it does."""
+    parser.section = "decoding"
+    text = "decoding.KEY=VALUE sets a key of the recipe, such as decoding.no_repeat_ngram=4; "
+    text += "`seq2seq recipe --explain decoding` lists them"
+    parser.add_argument_group("search", text)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     text = "runs that translate together with it, by the mean of their probabilities"
     parser.add_argument("--ensemble", type=Path, nargs="+", default=[], metavar="RUN", help=text)
+    text = "how much the run and each of these count, one number each (default: all alike)"
+    parser.add_argument("--ensemble-weights", type=_weight, nargs="+", metavar="W", help=text)
     for key in DECODING_KEYS:
         option = key.replace("_", "-")
         text = f"instead of the recipe's decoding.{key}"
@@ -64,8 +93,11 @@ def load_decoding(arguments: Namespace) -> Decoding:
         what = "no recipe.yaml in it" if arguments.run.is_dir() else what
         raise RunError(f"{arguments.run}: not a run directory ({what}); `seq2seq run` makes one")
     given = {key: getattr(arguments, key, None) for key in DECODING_KEYS}
-    given["n_best"] = getattr(arguments, "n_best", None) or "1"
+    given["n_best"] = getattr(arguments, "n_best", None)
+    if not any(word.startswith("decoding.n_best=") for word in arguments.overrides):
+        given["n_best"] = given["n_best"] or "1"
     overrides = [f"decoding.{key}={value}" for key, value in given.items() if value is not None]
+    overrides += arguments.overrides
     if arguments.device is not None:
         overrides.append(f"device={arguments.device}")
     return recipe.load_recipe(saved, overrides, check_files=False).decoding
@@ -105,3 +137,13 @@ def positive(word: str) -> int:
     if not word.isdecimal() or int(word) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {word!r}")
     return int(word)
+
+
+def _weight(text: str) -> float:
+    weight = float(text)
+    if not 0 < weight < math.inf:
+        raise ValueError
+    return weight
+
+
+_weight.__name__ = "positive number"  # what argparse calls a wrong value

@@ -34,7 +34,7 @@ class Command(Protocol):
     EXAMPLE: str
     LOG: bool
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(self, parser: Parser) -> None:
         """Its words."""
 
     def run(self, arguments: argparse.Namespace) -> int:

@@ -36,6 +36,12 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
     yield from _in_beginning(recipe)
     yield from _between_model_and_training(recipe.model, recipe.training)
     yield from _in_decoding(recipe.decoding)
+    if recipe.decoding.coverage_penalty > 0 and recipe.model.decoder.attention is None:
+        text = "needs attention; set 0, or give decoder.attention"
+        yield Conflict(text, "decoding.coverage_penalty", "model.decoder.attention")
+    if recipe.decoding.shortlist and recipe.model.decoder.copy_attention:
+        text = "has no part in a model that copies; set 0, or model.decoder.copy_attention: false"
+        yield Conflict(text, "decoding.shortlist", "model.decoder.copy_attention")
 
 
 def find_missing_files(recipe: Recipe) -> Iterator[Conflict]:
@@ -55,6 +61,9 @@ def find_missing_files(recipe: Recipe) -> Iterator[Conflict]:
         model = getattr(recipe.tokenizer, key)
         if model is not None and not Path(model).is_file():
             yield Conflict(_no_file(model), f"tokenizer.{key}")
+    glossary = recipe.decoding.glossary
+    if glossary is not None and not Path(glossary).is_file():
+        yield Conflict(_no_file(glossary), "decoding.glossary")
     for path, run in _runs(recipe):
         if not (Path(run) / "checkpoints" / "best.safetensors").is_file():
             text = f"no trained run '{run}' (it has no checkpoints/best.safetensors); {_START}"
@@ -315,9 +324,39 @@ def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:
 
 
 def _in_decoding(decoding: Decoding) -> Iterator[Conflict]:
-    if decoding.n_best > decoding.beam_size:
+    if not decoding.sampling and decoding.n_best > decoding.beam_size:
         text = f"must be at most beam_size ({decoding.beam_size}), not {decoding.n_best}"
         yield Conflict(text, "decoding.n_best", "decoding.beam_size")
     if decoding.max_length is not None and decoding.min_length >= decoding.max_length:
         text = f"must be less than max_length ({decoding.max_length}), not {decoding.min_length}"
         yield Conflict(text, "decoding.min_length", "decoding.max_length")
+    longest = decoding.max_length_ratio
+    if longest is not None and decoding.min_length_ratio > longest:
+        text = f"must be at most max_length_ratio ({longest:g}), not {decoding.min_length_ratio:g}"
+        yield Conflict(text, "decoding.min_length_ratio", "decoding.max_length_ratio")
+    if decoding.beam_size % decoding.diversity_groups:
+        text = f"must divide beam_size ({decoding.beam_size}), which {decoding.diversity_groups}"
+        keys = "decoding.diversity_groups", "decoding.beam_size"
+        yield Conflict(f"{text} does not", *keys)
+    if decoding.glossary is not None and decoding.diversity_groups > 1:
+        text = "has no part in beams of groups; set null, or diversity_groups: 1"
+        yield Conflict(text, "decoding.glossary", "decoding.diversity_groups")
+    yield from _in_sampling(decoding)
+
+
+def _in_sampling(decoding: Decoding) -> Iterator[Conflict]:
+    """What only search or only samples know."""
+    of_samples = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
+    of_search = {
+        "coverage_penalty": 0.0,
+        "early_stopping": "so_far",
+        "glossary": None,
+        "diversity_groups": 1,
+    }
+    other = "false" if decoding.sampling else "true"
+    for key, off in (of_search if decoding.sampling else of_samples).items():
+        if getattr(decoding, key) != off:
+            shown = "null" if off is None else off if isinstance(off, str) else f"{off:g}"
+            what = "samples" if decoding.sampling else "a search for the best"
+            text = f"has no part in {what}; set {shown}, or sampling: {other}"
+            yield Conflict(text, f"decoding.{key}", "decoding.sampling")

@@ -4,11 +4,13 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seq2seq import recipe
 from seq2seq.data.corpus import read_pairs
+from seq2seq.data.glossary import digest_glossary
 from seq2seq.files import digest, write_text
 from seq2seq.metrics import Score, score
 from seq2seq.run import CheckpointName, Run
@@ -27,6 +29,7 @@ def evaluate(
     run_dir: Path,
     *,
     ensemble: Sequence[Path] = (),
+    weights: Sequence[float] | None = None,
     decoding: recipe.Decoding | None = None,
     device: str | None = None,
     checkpoint: CheckpointName = "best",
@@ -40,6 +43,7 @@ def evaluate(
     Args:
         run_dir: the run directory.
         ensemble: runs that translate together with it.
+        weights: of the run and of these; by default all alike.
         decoding: search settings other than the recipe's.
         device: device other than the recipe's.
         checkpoint: the weights to use.
@@ -54,19 +58,18 @@ def evaluate(
     """
     run = Run(run_dir)
     saved = run.load_recipe()
-    decoding = decoding or saved.decoding
+    decoding, data = decoding or saved.decoding, saved.data
     settings = {
         "checkpoint": checkpoint,
         "ensemble": [str(path) for path in ensemble],
-        "weights": [
-            digest(Run(path).existing_checkpoint(checkpoint)) for path in (run_dir, *ensemble)
-        ],
+        "ensemble_weights": weights,
+        "weights": [digest(Run(p).existing_checkpoint(checkpoint)) for p in (run_dir, *ensemble)],
         "decoding": decoding.model_dump(mode="json", exclude=_NO_PART),
+        "glossary": digest_glossary(decoding),
         "evaluation": saved.evaluation.model_dump(mode="json"),
     }
     file = run.evaluation / "scores.json"
     tests = _stored(file, settings)
-    data = saved.data
     pairs = {name: list(read_pairs(test, data, "test")) for name, test in data.test.items()}
     keys = {name: digest(json.dumps(found).encode()) for name, found in pairs.items()}
     missing = [name for name in pairs if not _is_done(run, name, keys[name], tests)]
@@ -74,9 +77,8 @@ def evaluate(
         # Stored scores are told without waiting for torch.
         from seq2seq.translate import Translator
 
-        translator = Translator.load(
-            run_dir, ensemble=ensemble, decoding=decoding, device=device, checkpoint=checkpoint
-        )
+        load = partial(Translator.load, run_dir, ensemble=ensemble, weights=weights)
+        translator = load(decoding=decoding, device=device, checkpoint=checkpoint)
     for name in missing:
         tests[name] = _test(run, name, pairs[name], translator, saved.evaluation)
         tests[name]["pairs"] = keys[name]

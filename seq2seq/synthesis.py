@@ -14,6 +14,7 @@ from pathlib import Path
 
 from seq2seq import recipe as recipes
 from seq2seq.data.corpus import read_lines, read_pairs
+from seq2seq.data.glossary import digest_glossary
 from seq2seq.errors import DataError, RunError
 from seq2seq.run import Run
 from seq2seq.stages import Digests, building, content_key, is_done
@@ -123,7 +124,8 @@ def _decoding(
                 f"{key}.runs: {run.path} translates from {tgt} into {src}; name a run that does "
                 f"from {src} into {tgt}"
             )
-    return saved[0].decoding.model_copy(update={"beam_size": beam_size, "n_best": 1})
+    changed = {"beam_size": beam_size, "n_best": 1, "diversity_groups": 1}
+    return saved[0].decoding.model_copy(update=changed)
 
 
 def _carry_out(stage: Stage, device: str, run: Run, digests: Digests) -> Path:
@@ -134,7 +136,8 @@ def _carry_out(stage: Stage, device: str, run: Run, digests: Digests) -> Path:
     ]
     models = [[digests.of_file(file) for file in own if file.is_file()] for own in files]
     settings = stage.decoding.model_dump(mode="json", exclude={"batch_size"})
-    key = content_key(models, settings, stage.text_key, stage.tag)
+    glossary = digest_glossary(stage.decoding)
+    key = content_key(models, settings, glossary, stage.text_key, stage.tag)
     if is_done(run, folder, key, stage.key):
         return folder
     with building(folder, key, goes_on=True) as partial:

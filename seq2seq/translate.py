@@ -1,8 +1,7 @@
 """Translating lines of raw text with a trained model."""
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from queue import Queue
@@ -12,21 +11,21 @@ import torch
 
 from seq2seq import recipe
 from seq2seq.data.batch import pad
-from seq2seq.data.encoding import EncodedCorpus
-from seq2seq.data.lexicon import Lexicon, train_lexicon
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.device import decoding_precision, resolve_device, tune_memory
 from seq2seq.errors import RunError
+from seq2seq.model.coverage import Coverage
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.precision import for_search
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.model.shortlist import Shortlister
+from seq2seq.requests import Requests
 from seq2seq.run import CheckpointName, Run
-from seq2seq.search.beam import Hypothesis, beam_search
-from seq2seq.search.constraints import build_constraints
+from seq2seq.search.build import Search
+from seq2seq.search.hypothesis import Hypothesis
+from seq2seq.search.requests import Request
+from seq2seq.shortlisting import build_shortlister
 from seq2seq.special import EOS
-
-logger = logging.getLogger(__name__)
 
 MAX_ROWS = 1024
 """Hypotheses searched at a time, at most, whatever the beam."""
@@ -36,10 +35,6 @@ MAX_LISTED = 64
 
 MAX_SOURCE_PIECES = 2**14
 """Source pieces read at a time, padding included, so that long lines travel in small company."""
-
-MAX_PIECES = 1000
-"""Pieces of a translation, at most, where the recipe doesn't say: a line of thousands of words is
-far beyond what a model was trained on, and a model that can't find its end takes its time."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +82,7 @@ class Translator:
         tokenizers: of each model. Their source sides may differ, the target sides may not.
         decoding: settings.
         device: where the models are.
+        weights: by which the models count; by default all alike.
         shortlister: what narrows search down; by default nothing does.
     """
 
@@ -96,18 +92,22 @@ class Translator:
         tokenizers: Sequence[Tokenizers],
         decoding: recipe.Decoding,
         device: torch.device,
+        weights: Sequence[float] | None = None,
         shortlister: Shortlister | None = None,
     ) -> None:
         precision = decoding_precision(device, decoding.precision)
-        self.ensemble = Ensemble([for_search(model, precision) for model in models])
+        self.ensemble = Ensemble([for_search(model, precision) for model in models], weights)
         self.shortlister = shortlister
         self.sources = [each.src for each in tokenizers]
         self.target = tokenizers[0].tgt
         self.decoding = decoding
         self.device = device
-        self.constraints = build_constraints(
-            decoding.ban_unk, decoding.min_length, decoding.no_repeat_ngram
-        )
+        self.search = Search(decoding)
+        self.requests = Requests(decoding, self.sources[0], self.target)
+        if decoding.coverage_penalty and not any(model.decoder.attention for model in models):
+            raise RunError("decoding.coverage_penalty: the model has no attention; set 0")
+        if shortlister is not None and any(model.copying is not None for model in models):
+            raise RunError("decoding.shortlist: has no part in a model that copies; set 0")
 
     @classmethod
     def load(
@@ -115,6 +115,7 @@ class Translator:
         run_dir: Path,
         *,
         ensemble: Sequence[Path] = (),
+        weights: Sequence[float] | None = None,
         decoding: recipe.Decoding | None = None,
         device: str | None = None,
         checkpoint: CheckpointName = "best",
@@ -124,15 +125,21 @@ class Translator:
         Args:
             run_dir: the run.
             ensemble: runs that translate together with it.
+            weights: of the run and of these, by which they count; by default all alike.
             decoding: search settings.
             device: name of the device.
             checkpoint: the weights to use, of all runs.
 
         Raises:
-            RunError: there is no trained model in one of the directories, or their target
-                vocabularies differ.
+            RunError: there is no trained model in one of the directories, their target
+                vocabularies differ, or there are more or fewer weights.
+            DataError: the glossary cannot be read, or has words that the models don't know.
             SettingsError: this machine has no such device.
         """
+        if weights is not None and len(weights) != 1 + len(ensemble):
+            raise RunError(
+                f"{run_dir}: {len(weights)} weights for {1 + len(ensemble)} runs; give one for each"
+            )
         tune_memory()
         runs = [Run(path) for path in (run_dir, *ensemble)]
         saved, *_ = [run.load_recipe() for run in runs]
@@ -152,8 +159,8 @@ class Translator:
         decoding = decoding or saved.decoding
         shortlister = None
         if decoding.shortlist:
-            shortlister = _build_shortlister(runs[0], tokenizers[0], decoding.shortlist, where)
-        return cls(models, tokenizers, decoding, where, shortlister)
+            shortlister = build_shortlister(runs[0], tokenizers[0], decoding.shortlist, where)
+        return cls(models, tokenizers, decoding, where, weights, shortlister)
 
     def translate(
         self, lines: Iterable[str], *, window: int = 2048, as_they_come: bool = False
@@ -175,9 +182,11 @@ class Translator:
     def _translate_chunk(self, chunk: Sequence[str], start: int) -> list[Translation]:
         ids = [[[*pieces, EOS] for pieces in source.encode(chunk)] for source in self.sources]
         lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
+        requests = self.requests.of(chunk)
         found: dict[int, list[Hypothesis]] = {}
         for batch in self._batches(lengths):
-            found |= zip(batch, self._search([[own[i] for i in batch] for own in ids]), strict=True)
+            sources = [[own[i] for i in batch] for own in ids]
+            found |= zip(batch, self._search(sources, [requests[i] for i in batch]), strict=True)
         empty = [TranslatedHypothesis("", 0.0, 0.0, [])]
         return [
             Translation(start + i, line, self._to_text(found[i]) if i in found else empty)
@@ -186,7 +195,7 @@ class Translator:
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
         """Places of the lines that aren't blank, long ones first, in batches of similar length."""
-        most = max(1, min(self.decoding.batch_size, MAX_ROWS // self.decoding.beam_size))
+        most = max(1, min(self.decoding.batch_size, MAX_ROWS // self.search.width))
         if self.shortlister is not None:
             most = min(most, MAX_LISTED)
         order = [
@@ -199,30 +208,27 @@ class Translator:
             yield order[:size]
             order = order[size:]
 
-    def _search(self, ids: Sequence[Sequence[Sequence[int]]]) -> list[list[Hypothesis]]:
+    def _search(
+        self, ids: Sequence[Sequence[Sequence[int]]], requests: Sequence[Request]
+    ) -> list[list[Hypothesis]]:
         """Translate sentences, given by their ids for each model."""
-        decoding = self.decoding
         padded = [pad(own) for own in ids]
         longest = torch.stack([lengths for _, lengths in padded]).amax(dim=0)
-        limits = (3 * longest + 30).clamp(max=MAX_PIECES)
-        if decoding.max_length is not None:
-            limits = torch.full_like(limits, decoding.max_length)
+        asked = longest, requests, self.device
         with torch.inference_mode():
             sources = [(src.to(self.device), lengths) for src, lengths in padded]
             ensemble, shortlist = self.ensemble, None
-            if self.shortlister is not None:
+            if self.shortlister is not None and not any(request.asks for request in requests):
                 shortlist = self.shortlister(sources[0][0])
                 ensemble = ensemble.narrow(shortlist.ids)
-            return beam_search(
-                ensemble.step,
-                ensemble.encode(sources, shortlist),
-                limits.to(self.device),
-                beam_size=decoding.beam_size,
-                n_best=decoding.n_best,
-                alpha=decoding.length_penalty,
-                constraints=self.constraints,
-                vocabulary=None if shortlist is None else shortlist.ids,
-            )
+            state = ensemble.encode(sources, shortlist)
+            if self.decoding.coverage_penalty:
+                coverage = Coverage(ensemble, self.decoding.coverage_penalty)
+                start, bonus = coverage.start(state), coverage.penalties
+                found = self.search(coverage.step, start, *asked, bonus=bonus)
+            else:
+                found = self.search(ensemble.step, state, *asked)
+            return found if shortlist is None else _in_full(found, shortlist.ids.tolist())
 
     def _to_text(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
         texts = self.target.decode([h.tokens for h in hypotheses])
@@ -232,35 +238,12 @@ class Translator:
         ]
 
 
-def _build_shortlister(
-    run: Run, tokenizers: Tokenizers, num: int, device: torch.device
-) -> Shortlister:
-    """What finds the target pieces to look at, `num` for each source piece.
-
-    Raises:
-        RunError: it has to be learnt, and the training pairs are gone.
-    """
-    path, sizes = run.lexicon_file, (len(tokenizers.src), len(tokenizers.tgt))
-    if path.exists():
-        lexicon = Lexicon.load(path)
-    elif not path.parent.is_dir():
-        raise RunError(
-            f"{path.parent}: no training pairs to learn decoding.shortlist from; prepare the "
-            "recipe again, or set it to 0"
-        )
-    else:
-        logger.info("learning from the training pairs what source pieces translate to")
-        lexicon = train_lexicon(EncodedCorpus(path.parent), *sizes)
-        try:
-            lexicon.save(path)
-        except OSError as error:
-            logger.warning("%s: cannot be written (%s); learnt again next time", path, error)
-    return Shortlister(
-        torch.from_numpy(lexicon.pieces[:, :num].copy()).to(device),
-        torch.from_numpy(lexicon.frequent).to(device),
-        sizes[1],
-        joint=tokenizers.src.vocabulary == tokenizers.tgt.vocabulary,
-    )
+def _in_full(found: list[list[Hypothesis]], ids: Sequence[int]) -> list[list[Hypothesis]]:
+    """Hypotheses whose tokens are places in a shortlist, with the ids that stand there."""
+    return [
+        [replace(one, tokens=[ids[place] for place in one.tokens]) for one in hypotheses]
+        for hypotheses in found
+    ]
 
 
 def _windows(lines: Iterable[str], size: int) -> Iterator[list[str]]:

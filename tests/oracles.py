@@ -13,6 +13,14 @@ Found = tuple[float, list[int], bool]
 """Log-probability, tokens without the end mark, whether complete."""
 Continue = Callable[[Sequence[int]], np.ndarray]
 """Tokens so far -> log-probabilities (V,) of the next one."""
+Score = Callable[[float, int], float]
+"""(Log-probability, length with the end mark) -> what hypotheses are ranked by."""
+Bonus = Callable[[Sequence[int], bool], float]
+"""(Tokens, whether complete) -> what a score gets on top."""
+
+
+def nothing(tokens: Sequence[int], complete: bool) -> float:
+    return 0.0
 
 
 def sigmoid(x):
@@ -271,17 +279,36 @@ def divergence(logits_p, logits_q) -> float:
     return total
 
 
-def rank(found: Sequence[Found], alpha: float = 0.0) -> list[Found]:
+def plain(log_prob: float, length: int) -> float:
+    return log_prob
+
+
+def gnmt(alpha: float) -> Score:
+    return lambda log_prob, length: log_prob / ((5 + length) / 6) ** alpha
+
+
+def average(alpha: float) -> Score:
+    return lambda log_prob, length: log_prob / length**alpha
+
+
+def reward(each: float) -> Score:
+    return lambda log_prob, length: log_prob + each * length
+
+
+def rank(found: Sequence[Found], score: Score = plain, bonus: Bonus = nothing) -> list[Found]:
     """Complete ones first, then by score, then by tokens."""
 
     def key(one: Found):
         log_prob, tokens, complete = one
-        return not complete, -log_prob / ((5 + len(tokens) + complete) / 6) ** alpha, tokens
+        value = score(log_prob, len(tokens) + complete) + bonus(tokens, complete)
+        return not complete, -value, tokens
 
     return sorted(found, key=key)
 
 
-def exhaustive_search(continue_: Continue, limit: int, alpha: float = 0.0) -> list[Found]:
+def exhaustive_search(
+    continue_: Continue, limit: int, score: Score = plain, bonus: Bonus = nothing
+) -> list[Found]:
     """Every output of at most `limit` tokens, end mark counted."""
     found = []
     vocab = range(len(continue_([])))
@@ -292,7 +319,7 @@ def exhaustive_search(continue_: Continue, limit: int, alpha: float = 0.0) -> li
             log_prob = sum(continue_(path[:t])[path[t]] for t in range(len(path)))
             if log_prob > -math.inf:
                 found.append((float(log_prob), list(tokens), bool(ends)))
-    return rank(found, alpha)
+    return rank(found, score, bonus)
 
 
 def greedy_search(continue_: Continue, limit: int) -> Found:
@@ -307,44 +334,87 @@ def greedy_search(continue_: Continue, limit: int) -> Found:
     return log_prob, tokens, False
 
 
-def beam_search(continue_: Continue, limit: int, beam_size: int, alpha=0.0) -> list[Found]:
+def credit(rule: str, score: Score, log_prob: float, length: int, limit: int) -> float:
+    """What an early-stopping rule expects of a live hypothesis."""
+    if rule == "first":
+        return -math.inf
+    return max(
+        score(log_prob, n) for n in (range(length, limit + 1) if rule == "never" else [length])
+    )
+
+
+def beam_search(
+    continue_: Continue, limit: int, beam_size: int, score: Score = plain, rule: str = "so_far"
+) -> list[Found]:
     """One sentence, as the module of the package says it in words."""
-    live, found = [(0.0, [])], []
+    return rank(diverse_search(continue_, limit, beam_size, 1, 0.0, score, rule), score)
+
+
+def diverse_search(
+    continue_: Continue,
+    limit: int,
+    beam_size: int,
+    groups: int,
+    strength: float,
+    score: Score = plain,
+    rule: str = "so_far",
+) -> list[Found]:
+    """Groups of a beam one after the other; a single group is beam search."""
+    size = beam_size // groups
+    live: list[list[tuple[float, list[int]]]] = [[(0.0, [])] for _ in range(groups)]
+    found: list[list[Found]] = [[] for _ in range(groups)]
     for length in range(1, limit + 1):
-        candidates = [
-            (score + float(log_prob), token, place)
-            for place, (score, tokens) in enumerate(live)
-            for token, log_prob in enumerate(continue_(tokens))
-            if log_prob > -math.inf
-        ]
-        candidates.sort(key=lambda c: (-c[0], c[1], c[2]))
-        grown = []
-        for position, (score, token, place) in enumerate(candidates[: 2 * beam_size]):
-            if token != EOS:
-                grown.append((score, [*live[place][1], token]))
-            elif position < beam_size:
-                found.append((score, live[place][1], True))
-        grown = grown[:beam_size]
-        if length == limit:
-            found += [(score, tokens, False) for score, tokens in grown]
-        if not grown and not found:
-            found = [(score, tokens, False) for score, tokens in live]
-        penalty = ((5 + length) / 6) ** alpha
-        best = max(
-            (p / ((6 + len(tokens)) / 6) ** alpha for p, tokens, complete in found if complete),
-            default=-math.inf,
-        )
-        enough = sum(complete for _, _, complete in found) >= beam_size
-        if not grown or (enough and grown[0][0] / penalty <= best):
+        said: list[int] = []
+        for group in range(groups):
+            own = found[group]
+            candidates = [
+                (log_prob + float(more), log_prob + float(more) - strength * said.count(token),
+                 token, place)
+                for place, (log_prob, tokens) in enumerate(live[group])
+                for token, more in enumerate(continue_(tokens))
+                if more > -math.inf
+            ]  # fmt: skip
+            candidates.sort(key=lambda c: (-c[1], c[2], c[3]))
+            grown = []
+            for position, (log_prob, _, token, place) in enumerate(candidates[: 2 * size]):
+                if token != EOS:
+                    grown.append((log_prob, [*live[group][place][1], token]))
+                elif position < size:
+                    own.append((log_prob, live[group][place][1], True))
+            grown = grown[:size]
+            said += [tokens[-1] for _, tokens in grown]
+            if length == limit:
+                own += [(log_prob, tokens, False) for log_prob, tokens in grown]
+            if not grown and not own:
+                own += [(log_prob, tokens, False) for log_prob, tokens in live[group]]
+            ended = [score(p, len(tokens) + 1) for p, tokens, complete in own if complete]
+            hope = max((credit(rule, score, p, length, limit) for p, _ in grown), default=0)
+            done = len(ended) >= size and hope <= max(ended)
+            live[group] = [] if done else grown
+        if not any(live):
             break
-        live = grown
-    return rank(found, alpha)
+    return [one for own in found for one in own]
 
 
 def repeats(tokens: Sequence[int], ngram: int) -> bool:
     """Whether some n tokens in a row occur twice."""
     grams = [tuple(tokens[i : i + ngram]) for i in range(len(tokens) - ngram + 1)]
     return len(set(grams)) < len(grams)
+
+
+def loops(tokens: Sequence[int], times: int, longest: int = 10) -> bool:
+    """Whether up to so many tokens in a row are said more often than so many times in a row."""
+    return any(
+        tokens[start : start + size] * (times + 1) == tokens[start : start + size * (times + 1)]
+        for size in range(1, longest + 1)
+        for start in range(len(tokens) - size * (times + 1) + 1)
+    )
+
+
+def has(tokens: Sequence[int], phrase: Sequence[int]) -> bool:
+    """Whether a phrase stands in tokens."""
+    starts = range(len(tokens) - len(phrase) + 1)
+    return any(list(tokens[i : i + len(phrase)]) == list(phrase) for i in starts)
 
 
 def chain(table: np.ndarray) -> Continue:

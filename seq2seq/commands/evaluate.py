@@ -1,9 +1,9 @@
 """Scores of a run."""
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
-from seq2seq.arguments import add_run, load_decoding
+from seq2seq.arguments import Parser, add_run, load_decoding
 from seq2seq.errors import RunError
 from seq2seq.formats import format_scores, score_record
 
@@ -12,7 +12,7 @@ EXAMPLE = "seq2seq evaluate runs/quickstart --beam-size 1"
 LOG = True
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Its words."""
     add_run(parser)
     parser.add_argument("--json", action="store_true", help="print the scores as JSON")
@@ -26,6 +26,7 @@ def run(arguments: Namespace) -> int:
     scores = evaluate(
         arguments.run,
         ensemble=arguments.ensemble,
+        weights=arguments.ensemble_weights,
         decoding=decoding,
         device=arguments.device,
         checkpoint=arguments.checkpoint,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.arguments import add_run, load_decoding
+from seq2seq.arguments import Parser, add_run, load_decoding
 from seq2seq.console import is_same_file, open_output
 from seq2seq.errors import UserError
 from seq2seq.formats import format_translation
@@ -28,7 +28,7 @@ EXAMPLE = "seq2seq translate runs/quickstart < input.en > output.de"
 LOG = False
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Its words."""
     add_run(parser)
     text = "file to read instead of standard input, may be .gz"
@@ -54,6 +54,7 @@ def run(arguments: Namespace) -> int:
     translator = Translator.load(
         arguments.run,
         ensemble=arguments.ensemble,
+        weights=arguments.ensemble_weights,
         decoding=decoding,
         device=arguments.device,
         checkpoint=arguments.checkpoint,

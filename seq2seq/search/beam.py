@@ -1,108 +1,176 @@
-"""Batched beam search over a step function.
+"""Batched beam search.
 
 Each step takes the 2K best continuations of a sentence's K hypotheses. One that ends is finished
 if it is among the K best; the K best that don't end go on. A sentence stops on its own evidence,
-and leaves the batch: when K hypotheses are finished and no live one scores better so far than the
-best of them, when its length limit is reached or when nothing may follow. (That K are finished
-proves little where a model is sure of itself: its best output could end too early at each step.) So
+and leaves the batch: when its length limit is reached, when nothing may follow, or when K
+hypotheses are finished and no live one is credited with a better score than the best of them. So
 neither neighbours nor the number of results asked for changes a result, and with K = 1 this is
 greedy search.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from seq2seq.search.constraints import Constraint
-from seq2seq.search.penalties import length_penalty
-from seq2seq.special import BOS, EOS
+from seq2seq.search.hypothesis import Finished, Hypothesis
+from seq2seq.search.loop import Bonus, Live, Move, StateT, Step, run
+from seq2seq.search.penalties import Score, plain
+from seq2seq.special import EOS
 
-SelfT = TypeVar("SelfT")
+Credit = Callable[[Score, Tensor, int, Tensor], Tensor]
+
+EARLY_STOPPING: dict[str, Credit] = {
+    "so_far": lambda score, log_probs, length, limits: score(log_probs, length),
+    "never": lambda score, log_probs, length, limits: score(log_probs, limits),
+    "first": lambda score, log_probs, length, limits: torch.full_like(log_probs, float("-inf")),
+}
+"""What a live hypothesis is credited with once K are finished, from its log-probability (B,), its
+length and the limits (B,): its score so far, the best score that it can still get, nothing. (That K
+are finished proves little where a model is sure of itself: its best output could end too early at
+each step.)"""
 
 
 BLOCK = 64
 """Entries of a row that are looked at together when its best ones are sought."""
 
 
-class SearchState(Protocol):
-    """What a step function needs to remember."""
-
-    def select(self: SelfT, rows: Tensor, sentences: Tensor | None = None) -> SelfT:
-        """Tile, reorder or drop rows, (N',), and sentences, (B',), if not all of them stay."""
-
-
-StateT = TypeVar("StateT", bound=SearchState)
-Step = Callable[[Tensor, StateT], tuple[Tensor, StateT]]
-"""(last tokens (N,), state) -> (log-probabilities (N, V) that search may overwrite, state)."""
-
-
 @dataclass(frozen=True)
-class Hypothesis:
-    """A found output.
+class Candidates:
+    """Continuations of the live hypotheses, in the order in which they are taken.
 
     Attributes:
-        score: log-probability over the length penalty; hypotheses are ranked by it.
-        log_prob: natural log-probability of the tokens and, if complete, the end mark.
-        tokens: ids, without the end mark.
-        complete: whether it ended by itself, not at the length limit or for want of a next token.
+        log_probs: (P, M), P being sentences, or groups of a sentence's hypotheses; minus infinity
+            for those that cannot be.
+        rows: (P, M) the row of the hypothesis that goes on.
+        tokens: (P, M) what it goes on with.
     """
 
-    score: float
-    log_prob: float
-    tokens: list[int]
-    complete: bool
-
-
-@dataclass(frozen=True)
-class Beams:
-    """The live hypotheses, R neighbouring rows for each of B sentences.
-
-    Attributes:
-        tokens: (B·R, t) produced so far.
-        log_probs: (B, R).
-        sentences: (B,) place of each sentence in the batch.
-        num_finished: (B,) hypotheses finished so far.
-        best_score: (B,) of the best of these.
-        limits: (B,) most tokens, end mark counted.
-    """
-
-    tokens: Tensor
     log_probs: Tensor
-    sentences: Tensor
-    num_finished: Tensor
-    best_score: Tensor
-    limits: Tensor
+    rows: Tensor
+    tokens: Tensor
 
 
-class Finished:
-    """Collects finished hypotheses, a few tensors a step, and ranks them at the end."""
+class Choice(Protocol):
+    """Chooses what goes on, knowing constrained log_probs (N, V) that it may overwrite."""
 
-    def __init__(self, num_sentences: int, alpha: float) -> None:
-        self.hypotheses: list[list[Hypothesis]] = [[] for _ in range(num_sentences)]
-        self.alpha = alpha
+    groups: int
+    """Groups of a sentence's hypotheses that are beams of their own."""
 
-    def add(self, sentences: Tensor, log_probs: Tensor, tokens: Tensor, complete: bool) -> None:
-        """Add hypotheses of sentences (F,) with their log_probs (F,) and tokens (F, t)."""
-        length = tokens.shape[1] + complete
-        scores = log_probs / length_penalty(float(length), self.alpha)
-        rows = zip(
-            sentences.tolist(), scores.tolist(), log_probs.tolist(), tokens.tolist(), strict=True
+    def __call__(self, live: Live, log_probs: Tensor, size: int) -> Candidates:
+        """Twice as many candidates as the size of the beam or group, if there are so many."""
+
+
+class Best:
+    """Chooses the likeliest continuations."""
+
+    groups = 1
+
+    def __call__(self, live: Live, log_probs: Tensor, size: int) -> Candidates:
+        """See `Choice`."""
+        batch, width = live.log_probs.shape
+        scores, parents, tokens = candidates(live.log_probs, log_probs, 2 * size)
+        offsets = torch.arange(batch, device=scores.device).unsqueeze(1) * width
+        return Candidates(scores, parents + offsets, tokens)
+
+
+class Beam:
+    """The strategy, and what it has found so far.
+
+    Args:
+        limits: (B,) of the sentences.
+        beam_size: K, hypotheses kept per sentence, a multiple of the groups.
+        score: by which they are ranked.
+        early_stopping: one of `EARLY_STOPPING`.
+        choose: what goes on.
+    """
+
+    def __init__(
+        self, limits: Tensor, beam_size: int, score: Score, early_stopping: str, choose: Choice
+    ) -> None:
+        places = limits.shape[0] * choose.groups
+        self.choose = choose
+        self.first_rows = choose.groups
+        self.size = beam_size // choose.groups
+        self.score = score
+        self.credit = EARLY_STOPPING[early_stopping]
+        self.finished = Finished(places)
+        self.places = torch.arange(places, device=limits.device)
+        self.count = torch.zeros(places, dtype=torch.long, device=limits.device)
+        self.best_score = torch.full((places,), float("-inf"), device=limits.device)
+
+    def advance(self, live: Live, log_probs: Tensor, bonus: Tensor | None) -> Move:
+        """See `Strategy`."""
+        found = self.choose(live, log_probs, self.size)
+        ends = found.tokens == EOS
+        self._finish(live, found, ends, bonus)
+        order = going_on(ends, self.size)
+        scores = found.log_probs.masked_fill(ends, float("-inf")).gather(1, order)
+        rows = found.rows.gather(1, order).flatten()
+        tokens = found.tokens.gather(1, order).view(-1, 1)
+        grown = torch.cat((live.tokens[rows], tokens), dim=1)
+        length, groups = grown.shape[1], self.choose.groups
+        limits = live.limits if groups == 1 else live.limits.repeat_interleave(groups)
+        at_limit = length >= limits
+        credit = self.credit(self.score, scores.amax(dim=1), length, limits)
+        alive = scores > float("-inf")
+        enough = (self.count >= self.size) & (credit <= self.best_score)
+        stop = enough | at_limit | ~alive.any(dim=1)
+        shape = live.sentences.shape[0], -1
+        after = Live(grown, scores.view(shape), live.sentences, live.limits)
+        if not bool(stop.any()):
+            return after, rows, None
+        self._collect(after, alive & at_limit.unsqueeze(1), rows, bonus)
+        self._lose(live, ~alive.any(dim=1) & (self.count == 0), bonus)
+        if groups > 1:  # Its row count is that of the others, so a group that stops lies idle.
+            scores = scores.masked_fill(stop.unsqueeze(1), float("-inf"))
+            after = Live(grown, scores.view(shape), live.sentences, live.limits)
+            stop = stop.view(shape).all(dim=1)
+        keep = (~stop).nonzero().squeeze(1)
+        parts = (self.places, self.count, self.best_score)
+        kept = [part.view(shape)[keep].flatten() for part in parts]
+        self.places, self.count, self.best_score = kept
+        return after.keep(keep), rows.view(shape)[keep].flatten(), keep
+
+    def _finish(self, live: Live, found: Candidates, ends: Tensor, bonus: Tensor | None) -> None:
+        """Collect what ended among the first K candidates."""
+        first = torch.arange(ends.shape[1], device=ends.device) < self.size
+        done = ends & first & (found.log_probs > float("-inf"))
+        scores = self._scores(found.log_probs, live.tokens.shape[1] + 1, found.rows, bonus)
+        place, column = done.nonzero(as_tuple=True)
+        if not place.shape[0]:
+            return
+        self.count = self.count + done.sum(dim=1)
+        best = scores.masked_fill(~done, float("-inf")).amax(dim=1)
+        self.best_score = torch.maximum(self.best_score, best)
+        log_probs, rows = found.log_probs[place, column], found.rows[place, column]
+        self.finished.add(
+            self.places[place], scores[place, column], log_probs, live.tokens[rows], complete=True
         )
-        for sentence, score, log_prob, ids in rows:
-            self.hypotheses[sentence].append(Hypothesis(score, log_prob, ids, complete))
 
-    def best(self, n_best: int) -> list[list[Hypothesis]]:
-        """The n best of each sentence, complete ones first; equal ones by their tokens."""
-        return [
-            sorted(found, key=lambda h: (not h.complete, -h.score, h.tokens))[:n_best]
-            for found in self.hypotheses
-        ]
+    def _lose(self, live: Live, lost: Tensor, bonus: Tensor | None) -> None:
+        """Collect the hypotheses that nothing may follow, where (P,) there is nothing else."""
+        alive = live.log_probs.view(lost.shape[0], -1) > float("-inf")
+        rows = torch.arange(live.tokens.shape[0], device=lost.device)
+        self._collect(live, lost.unsqueeze(1) & alive, rows, bonus)
+
+    def _collect(self, live: Live, which: Tensor, rows: Tensor, bonus: Tensor | None) -> None:
+        """Collect hypotheses that haven't ended where (P, R) is set; they come of rows (P·R,)."""
+        picked = which.flatten().nonzero().squeeze(1)
+        if picked.shape[0]:
+            log_probs = live.log_probs.flatten()[picked]
+            scores = self._scores(log_probs, live.tokens.shape[1], rows[picked], bonus)
+            places = self.places[picked // which.shape[1]]
+            self.finished.add(places, scores, log_probs, live.tokens[picked], complete=False)
+
+    def _scores(self, log_probs: Tensor, length: int, rows: Tensor, bonus: Tensor | None) -> Tensor:
+        scores = self.score(log_probs, length)
+        return scores if bonus is None else scores + bonus[rows]
 
 
-@torch.inference_mode()
 def beam_search(
     step: Step[StateT],
     state: StateT,
@@ -110,9 +178,11 @@ def beam_search(
     *,
     beam_size: int,
     n_best: int = 1,
-    alpha: float = 0.0,
+    score: Score = plain,
+    early_stopping: str = "so_far",
+    choose: Choice | None = None,
     constraints: Sequence[Constraint] = (),
-    vocabulary: Tensor | None = None,
+    bonus: Bonus[StateT] | None = None,
 ) -> list[list[Hypothesis]]:
     """Search B sentences at once.
 
@@ -122,101 +192,35 @@ def beam_search(
         limits: (B,) most tokens of each sentence's outputs, end mark counted.
         beam_size: K, hypotheses kept per sentence.
         n_best: hypotheses to return per sentence.
-        alpha: exponent of the length penalty.
+        score: by which hypotheses are ranked.
+        early_stopping: one of `EARLY_STOPPING`.
+        choose: what goes on; by default the likeliest.
         constraints: what must not be produced.
-        vocabulary: ids (V,) of the tokens whose log-probabilities the step function gives,
-            ascending; by default all from 0 on.
+        bonus: of the scores; live hypotheses are compared without.
 
     Returns:
         For each sentence from one to `n_best` hypotheses, best first. One that reached its limit
         without ending stands after all complete ones, with `complete` unset, and so do those that
         nothing may follow where no other was found.
     """
-    device, batch = limits.device, limits.shape[0]
-    finished = Finished(batch, alpha)
-    beams = Beams(
-        tokens=torch.empty(batch, 0, dtype=torch.long, device=device),
-        log_probs=torch.zeros(batch, 1, device=device),
-        sentences=torch.arange(batch, device=device),
-        num_finished=torch.zeros(batch, dtype=torch.long, device=device),
-        best_score=torch.full((batch,), float("-inf"), device=device),
-        limits=limits,
-    )
-    last = torch.full((batch,), BOS, dtype=torch.long, device=device)
-    while beams.sentences.shape[0]:
-        log_probs, state = step(last, state)
-        for constraint in constraints:
-            constraint(log_probs, beams.tokens)
-        beams, rows, keep = _advance(beams, log_probs, beam_size, finished, vocabulary)
-        state = state.select(rows, keep)
-        last = beams.tokens[:, -1]
-    return finished.best(n_best)
+    beam = Beam(limits, beam_size, score, early_stopping, choose or Best())
+    run(beam, step, state, limits, constraints, bonus)
+    return beam.finished.best(n_best, beam.choose.groups)
 
 
-def _advance(
-    beams: Beams,
-    log_probs: Tensor,
-    beam_size: int,
-    finished: Finished,
-    vocabulary: Tensor | None,
-) -> tuple[Beams, Tensor, Tensor | None]:
-    """Extend all beams by a token: the new ones, the rows they come from, the sentences kept."""
-    batch, width = beams.log_probs.shape
-    scores, parents, tokens = _candidates(beams.log_probs, log_probs, 2 * beam_size)
-    if vocabulary is not None:
-        tokens = vocabulary[tokens]
-    ends = tokens == EOS
-    viable = scores > float("-inf")
-    offsets = torch.arange(batch, device=scores.device).unsqueeze(1) * width
-    first = torch.arange(scores.shape[1], device=scores.device) < beam_size
-    done = ends & viable & first
-    best_ended = scores.masked_fill(~done, float("-inf")).amax(dim=1)
-    sentence, place = done.nonzero(as_tuple=True)
-    if sentence.shape[0]:
-        source = (parents + offsets)[sentence, place]
-        finished.add(
-            beams.sentences[sentence], scores[sentence, place], beams.tokens[source], complete=True
-        )
-    live = torch.sort(ends.int(), dim=1, stable=True).indices[:, :beam_size]
-    scores = scores.masked_fill(ends, float("-inf")).gather(1, live)
-    rows = (parents + offsets).gather(1, live)
-    grown = torch.cat((beams.tokens[rows.flatten()], tokens.gather(1, live).view(-1, 1)), dim=1)
-    count = beams.num_finished + done.sum(dim=1)
-    # All are of one length by now, those that ended with their end mark.
-    penalty = length_penalty(float(grown.shape[1]), finished.alpha)
-    best = torch.maximum(beams.best_score, best_ended / penalty)
-    hopeless = scores.amax(dim=1) / penalty <= best
-    alive = scores > float("-inf")
-    at_limit = grown.shape[1] >= beams.limits
-    stop = ((count >= beam_size) & hopeless) | at_limit | ~alive.any(dim=1)
-    if not bool(stop.any()):
-        kept = Beams(grown, scores, beams.sentences, count, best, beams.limits)
-        return kept, rows.flatten(), None
-    cut = (stop.unsqueeze(1) & alive & at_limit.unsqueeze(1)).flatten().nonzero().squeeze(1)
-    if cut.shape[0]:
-        owner = beams.sentences[cut // live.shape[1]]
-        finished.add(owner, scores.flatten()[cut], grown[cut], complete=False)
-    lost = (~alive.any(dim=1) & (count == 0)).unsqueeze(1) & (beams.log_probs > float("-inf"))
-    row = lost.flatten().nonzero().squeeze(1)
-    if row.shape[0]:
-        owner = beams.sentences[row // width]
-        finished.add(owner, beams.log_probs.flatten()[row], beams.tokens[row], complete=False)
-    keep = (~stop).nonzero().squeeze(1)
-    grown = grown.view(batch, -1, grown.shape[1])[keep].flatten(0, 1)
-    kept = Beams(
-        grown, scores[keep], beams.sentences[keep], count[keep], best[keep], beams.limits[keep]
-    )
-    return kept, rows[keep].flatten(), keep
+def going_on(ends: Tensor, size: int) -> Tensor:
+    """Places (P, size) of the first candidates that don't end, given which of them (P, M) do."""
+    return torch.sort(ends.int(), dim=1, stable=True).indices[:, :size]
 
 
-def _candidates(beams: Tensor, log_probs: Tensor, num: int) -> tuple[Tensor, Tensor, Tensor]:
+def candidates(beams: Tensor, log_probs: Tensor, num: int) -> tuple[Tensor, Tensor, Tensor]:
     """The best continuations of beams (B, R) by log_probs (B·R, V), equal ones by token id.
 
     Returns:
         Log-probabilities, parent row within the sentence and token, each (B, num) or fewer.
     """
     batch, width = beams.shape
-    values, tokens = _best_tokens(log_probs, num)
+    values, tokens = best_tokens(log_probs, num)
     scores = (beams.unsqueeze(2) + values.view(batch, width, -1)).flatten(1)
     tokens = tokens.reshape(batch, -1)
     by_token = torch.sort(tokens, dim=1, stable=True).indices
@@ -227,7 +231,7 @@ def _candidates(beams: Tensor, log_probs: Tensor, num: int) -> tuple[Tensor, Ten
     return scores.gather(1, order), order // (values.shape[1]), tokens.gather(1, order)
 
 
-def _best_tokens(log_probs: Tensor, num: int) -> tuple[Tensor, Tensor]:
+def best_tokens(log_probs: Tensor, num: int) -> tuple[Tensor, Tensor]:
     """The `num` best log-probabilities of each row, best first, and their tokens.
 
     `topk` picks at will among values equal to the last one, so their places are filled again in

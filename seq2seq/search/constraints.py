@@ -3,16 +3,24 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from seq2seq.search.requests import Ids, Phrases, build_phrases
 from seq2seq.special import BOS, EOS, PAD, UNK
+
+LONGEST_LOOP = 10
+"""Tokens that are seen to repeat as one, at most."""
 
 
 class Constraint(Protocol):
     """Sets the log-probabilities of forbidden continuations to minus infinity, in place."""
 
-    def __call__(self, log_probs: Tensor, tokens: Tensor) -> None:
-        """Constrain log_probs (N, V) after tokens (N, t), the beginning mark not among them."""
+    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
+        """Constrain log_probs (N, V) after tokens (N, t) of sentences (N,), by their places.
+
+        The beginning mark is not among the tokens.
+        """
 
 
 class Ban:
@@ -21,21 +29,23 @@ class Ban:
     def __init__(self, tokens: Sequence[int]) -> None:
         self.tokens = list(tokens)
 
-    def __call__(self, log_probs: Tensor, tokens: Tensor) -> None:
+    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
         """See `Constraint`."""
         log_probs[:, self.tokens] = float("-inf")
 
 
 class MinLength:
-    """Forbids to end before a number of tokens, the end mark not counted."""
+    """Forbids to end before a number of tokens, (B,) by sentence, the end mark not counted."""
 
-    def __init__(self, length: int) -> None:
-        self.length = length
+    def __init__(self, lengths: Tensor) -> None:
+        self.lengths = lengths
+        self.longest = int(lengths.max()) if len(lengths) else 0
 
-    def __call__(self, log_probs: Tensor, tokens: Tensor) -> None:
+    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
         """See `Constraint`."""
-        if tokens.shape[1] < self.length:
-            log_probs[:, EOS] = float("-inf")
+        if tokens.shape[1] < self.longest:
+            early = tokens.shape[1] < self.lengths[owners]
+            log_probs[:, EOS] = log_probs[:, EOS].masked_fill(early, float("-inf"))
 
 
 class NoRepeat:
@@ -44,7 +54,7 @@ class NoRepeat:
     def __init__(self, ngram: int) -> None:
         self.ngram = ngram
 
-    def __call__(self, log_probs: Tensor, tokens: Tensor) -> None:
+    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
         """See `Constraint`."""
         context = self.ngram - 1
         if tokens.shape[1] < self.ngram:
@@ -56,11 +66,82 @@ class NoRepeat:
         log_probs[rows, windows[rows, places, context]] = float("-inf")
 
 
-def build_constraints(ban_unk: bool, min_length: int, no_repeat_ngram: int) -> list[Constraint]:
-    """The constraints of a search; padding and the beginning mark are never produced."""
+class NoLoop:
+    """Forbids to say the same more often in a row, be it a token or up to `LONGEST_LOOP` tokens.
+
+    Args:
+        times: how often it may be said.
+    """
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
+        """See `Constraint`."""
+        length = tokens.shape[1]
+        for period in range(1, min(LONGEST_LOOP, (length + 1) // (self.times + 1)) + 1):
+            start = length - (period * self.times - 1)
+            same = tokens[:, start:] == tokens[:, start - period : length - period]
+            next_ = tokens[:, length - period].unsqueeze(1)
+            _forbid(log_probs, next_, same.all(dim=1).unsqueeze(1))
+
+
+class BanPhrases:
+    """Never produces the given phrases, each sentence its own."""
+
+    def __init__(self, phrases: Phrases) -> None:
+        self.phrases = phrases
+
+    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
+        """See `Constraint`."""
+        own = self.phrases.of(owners)
+        before = (own.lengths - 1).clamp(min=0).unsqueeze(2)
+        said = own.begun(tokens).gather(2, before).squeeze(2)
+        _forbid(log_probs, own.ids.gather(2, before).squeeze(2), said & (own.lengths > 0))
+
+
+class Prefix:
+    """Makes outputs begin with the given tokens, each sentence with its own.
+
+    What other constraints forbid is not forbidden where it was asked for; the log-probabilities
+    are kept.
+    """
+
+    def __init__(
+        self, prefixes: Sequence[Ids], others: Sequence[Constraint], device: torch.device
+    ) -> None:
+        self.others = others
+        self.prefixes = build_phrases([[ids] if ids else [] for ids in prefixes], device)
+
+    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
+        """See `Constraint`."""
+        length, (_, _, longest) = tokens.shape[1], self.prefixes.ids.shape
+        asked = log_probs.new_zeros(0)
+        if length < longest:
+            forced = self.prefixes.lengths[owners, 0] > length
+            wanted = self.prefixes.ids[owners, 0, length].unsqueeze(1)
+            asked = log_probs.gather(1, wanted)
+        for constraint in self.others:
+            constraint(log_probs, tokens, owners)
+        if length < longest:
+            log_probs.masked_fill_(forced.unsqueeze(1), float("-inf"))
+            asked = torch.where(forced.unsqueeze(1), asked, log_probs.gather(1, wanted))
+            log_probs.scatter_(1, wanted, asked)
+
+
+def _forbid(log_probs: Tensor, tokens: Tensor, which: Tensor) -> None:
+    """Forbid those of the tokens (N, C) of each row that are set in `which`, (N, C)."""
+    values = torch.zeros_like(tokens, dtype=log_probs.dtype).masked_fill(which, float("-inf"))
+    log_probs.scatter_add_(1, tokens, values)
+
+
+def build_constraints(
+    ban_unk: bool, no_repeat_ngram: int = 0, max_repeats: int = 0
+) -> list[Constraint]:
+    """What holds for all sentences; padding and the beginning mark are never produced."""
     constraints: list[Constraint] = [Ban([PAD, BOS] + ([UNK] if ban_unk else []))]
-    if min_length:
-        constraints.append(MinLength(min_length))
     if no_repeat_ngram:
         constraints.append(NoRepeat(no_repeat_ngram))
+    if max_repeats:
+        constraints.append(NoLoop(max_repeats))
     return constraints

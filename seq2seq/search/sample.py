@@ -1,27 +1,94 @@
-"""Batched sampling from a step function.
+"""Batched sampling.
 
 The random numbers are given, one for each token of each sample, so a sample is a function of them
 and the model: neither neighbours nor the size of the batch change it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from seq2seq.search.beam import Hypothesis, StateT, Step
+from seq2seq.search.beam import best_tokens
 from seq2seq.search.constraints import Constraint
-from seq2seq.special import BOS, EOS, PAD
+from seq2seq.search.hypothesis import Finished, Hypothesis
+from seq2seq.search.loop import Live, Move, StateT, Step, run
+from seq2seq.search.penalties import Score, plain
+from seq2seq.special import EOS, PAD
+
+Filter = Callable[[Tensor], Tensor]
+"""Log-probabilities (N, V) -> those of the tokens that stay, minus infinity for the others."""
 
 
-@torch.inference_mode()
+class Sampler:
+    """The strategy, and what it has found so far; each sample is a place of its own.
+
+    Args:
+        draws: uniform numbers in [0, 1), (B, C, T).
+        score: of samples; they aren't ranked by it.
+        temperature: divides log-probabilities before they are drawn from.
+        filters: what is drawn from, one applied after the other.
+    """
+
+    def __init__(
+        self, draws: Tensor, score: Score, temperature: float, filters: Sequence[Filter]
+    ) -> None:
+        self.draws = draws
+        self.first_rows = draws.shape[1]
+        self.score = score
+        self.temperature = temperature
+        self.filters = filters
+        self.finished = Finished(draws.shape[0] * draws.shape[1])
+
+    def advance(self, live: Live, log_probs: Tensor, bonus: Tensor | None) -> Move:
+        """See `Strategy`; once a sample has ended its row goes on with padding."""
+        length = live.tokens.shape[1]
+        flat = log_probs / self.temperature
+        for keep in self.filters:
+            flat = keep(flat)
+        counts = live.log_probs.flatten() > float("-inf")
+        drawn, possible = _invert(flat, self.draws[live.sentences, :, length].flatten())
+        gained = log_probs.gather(1, drawn.unsqueeze(1)).squeeze(1)
+        totals = live.log_probs.flatten() + gained
+        self._collect(live, live.log_probs.flatten(), live.tokens, counts & ~possible, False)
+        self._collect(live, totals, live.tokens, counts & possible & (drawn == EOS), True)
+        counts = counts & possible & (drawn != EOS)
+        grown = torch.cat((live.tokens, drawn.masked_fill(~counts, PAD).unsqueeze(1)), dim=1)
+        totals = totals.masked_fill(~counts, float("-inf"))
+        after = Live(grown, totals.view_as(live.log_probs), live.sentences, live.limits)
+        at_limit = length + 1 >= live.limits
+        stop = at_limit | ~counts.view_as(live.log_probs).any(dim=1)
+        if not bool(stop.any()):
+            return after, None, None
+        cut = counts & at_limit.repeat_interleave(self.first_rows)
+        self._collect(after, totals, grown, cut, False)
+        keep_ = (~stop).nonzero().squeeze(1)
+        rows = (~stop).repeat_interleave(self.first_rows).nonzero().squeeze(1)
+        return after.keep(keep_), rows, keep_
+
+    def _collect(
+        self, live: Live, log_probs: Tensor, tokens: Tensor, which: Tensor, complete: bool
+    ) -> None:
+        """Collect the rows (N,) that are set."""
+        rows = which.nonzero().squeeze(1)
+        if rows.shape[0]:
+            places = live.owners()[rows] * self.first_rows + rows % self.first_rows
+            totals, said = log_probs[rows], tokens[rows]
+            scores = self.score(totals, said.shape[1] + complete)
+            self.finished.add(places, scores, totals, said, complete)
+
+
 def sample(
     step: Step[StateT],
     state: StateT,
     limits: Tensor,
     draws: Tensor,
     *,
+    score: Score = plain,
     temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
     constraints: Sequence[Constraint] = (),
 ) -> list[list[Hypothesis]]:
     """Draw outputs of B sentences token by token, C of each (ancestral sampling).
@@ -31,56 +98,63 @@ def sample(
         state: where it starts, one row per sentence.
         limits: (B,) most tokens of each sentence's outputs, end mark counted.
         draws: uniform numbers in [0, 1), (B, C, T) with T no less than the limits.
+        score: of samples.
         temperature: log-probabilities are divided by it before they are drawn from.
-        constraints: what must not be drawn; something must be left.
+        top_k: draw from that many of the likeliest tokens (Fan et al. 2018); 0 is off.
+        top_p: draw from the likeliest tokens that have this probability together, the one that
+            reaches it included (nucleus sampling, Holtzman et al. 2020); 1 is off.
+        constraints: what must not be drawn.
 
     Returns:
-        For each sentence its C samples, in the order of the draws; their scores are the
-        log-probabilities that the step function gives. Those that reached the limit first are not
-        complete.
+        For each sentence its C samples, in the order of the draws; their log-probabilities are
+        those that the step function gives. Those that reached the limit first, or that nothing may
+        follow, are not complete.
     """
-    (batch, width), device = draws.shape[:2], draws.device
-    sentences = torch.arange(batch, device=device)
-    state = state.select(sentences.repeat_interleave(width))
-    found: list[list[Hypothesis]] = [[] for _ in range(batch)]
-    tokens = torch.empty(batch * width, 0, dtype=torch.long, device=device)
-    last = torch.full((batch * width,), BOS, device=device)
-    scores = torch.zeros(batch * width, device=device)
-    ended = torch.zeros(batch * width, dtype=torch.bool, device=device)
-    while sentences.shape[0]:
-        log_probs, state = step(last, state)
-        for constraint in constraints:
-            constraint(log_probs, tokens)
-        drawn = _invert(log_probs / temperature, draws[sentences, :, tokens.shape[1]].flatten())
-        last = drawn.masked_fill(ended, PAD)
-        gained = log_probs.gather(1, drawn.unsqueeze(1)).squeeze(1)
-        scores = scores + gained.masked_fill(ended, 0.0)
-        tokens = torch.cat((tokens, last.unsqueeze(1)), dim=1)
-        ended = ended | (last == EOS)
-        stop = ended.view(-1, width).all(dim=1) | (tokens.shape[1] >= limits[sentences])
-        if not bool(stop.any()):
-            continue
-        rows = stop.repeat_interleave(width).nonzero().squeeze(1)
-        owners = sentences.repeat_interleave(width)[rows].tolist()
-        results = zip(owners, scores[rows].tolist(), tokens[rows].tolist(), strict=True)
-        for owner, score, ids in results:
-            found[owner].append(_finish(score, ids))
-        keep = (~stop).nonzero().squeeze(1)
-        rows = (~stop).repeat_interleave(width).nonzero().squeeze(1)
-        sentences, state = sentences[keep], state.select(rows, keep)
-        last, tokens, scores, ended = last[rows], tokens[rows], scores[rows], ended[rows]
-    return found
+    filters: list[Filter] = []
+    if top_k:
+        filters.append(lambda log_probs: keep_top_k(log_probs, top_k))
+    if top_p < 1:
+        filters.append(lambda log_probs: keep_top_p(log_probs, top_p))
+    sampler = Sampler(draws, score, temperature, filters)
+    run(sampler, step, state, limits, constraints)
+    return sampler.finished.joined(draws.shape[1])
 
 
-def _invert(log_probs: Tensor, draws: Tensor) -> Tensor:
-    """The tokens (N,) at which the cumulated probabilities of log_probs (N, V) pass draws (N,)."""
+def keep_top_k(log_probs: Tensor, k: int) -> Tensor:
+    """The k likeliest tokens of each row; of equal ones those with the lower ids."""
+    values, tokens = best_tokens(log_probs, k)
+    return torch.full_like(log_probs, float("-inf")).scatter_(1, tokens, values)
+
+
+def keep_top_p(log_probs: Tensor, p: float) -> Tensor:
+    """The likeliest tokens of each row until their probabilities, renormalised, come to p."""
+    values, tokens = torch.sort(log_probs, dim=1, descending=True, stable=True)
+    shares = torch.softmax(values, dim=1)
+    values = values.masked_fill(shares.cumsum(dim=1) - shares >= p, float("-inf"))
+    return torch.full_like(log_probs, float("-inf")).scatter_(1, tokens, values)
+
+
+def build_draws(seed: int, keys: Sequence[int], num_samples: int, length: int) -> Tensor:
+    """Uniform numbers in [0, 1), (B, C, T), each a function of seed, key, sample and place."""
+    rows = [
+        [
+            np.random.default_rng([seed, key, i]).random(length, np.float32)
+            for i in range(num_samples)
+        ]
+        for key in keys
+    ]
+    return torch.from_numpy(np.array(rows, np.float32).reshape(len(keys), num_samples, length))
+
+
+def _invert(log_probs: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """The tokens (N,) at which the cumulated probabilities of log_probs (N, V) pass draws (N,).
+
+    Returns:
+        They, and whether (N,) there is any token to draw.
+    """
     cumulated = torch.softmax(log_probs, dim=1).cumsum(dim=1)
     total = cumulated[:, -1]
     # Rounding must not take a draw to the end, where the last token may have no probability.
     points = torch.minimum(draws * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulated, points.unsqueeze(1), right=True).squeeze(1)
-
-
-def _finish(score: float, ids: list[int]) -> Hypothesis:
-    complete = EOS in ids
-    return Hypothesis(score, score, ids[: ids.index(EOS)] if complete else ids, complete)
+    tokens = torch.searchsorted(cumulated, points.unsqueeze(1), right=True).squeeze(1)
+    return tokens.clamp(max=log_probs.shape[1] - 1), total > 0

@@ -1,6 +1,6 @@
 """Search and scores."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,10 +14,27 @@ class Decoding(Section):
     """Hypotheses kept per sentence; 1 is greedy search."""
 
     n_best: int = Field(default=1, ge=1)
-    """Translations to return per sentence; at most `beam_size`."""
+    """Translations to return per sentence; at most `beam_size` unless they are samples."""
 
     length_penalty: float = Field(default=1.0, ge=0)
-    """Exponent of the length normalisation of Wu et al. (2016), equation 14; 0 is off."""
+    """Strength of the length penalty; 0 is off."""
+
+    length_penalty_type: Literal["gnmt", "average", "reward"] = "gnmt"
+    """How longer translations, which are less likely, stand a chance: the log-probability is
+    divided by ((5 + pieces) / 6)^`length_penalty` (`gnmt`, Wu et al. 2016, equation 14) or by
+    pieces^`length_penalty` (`average`: at 1 the mean), or gets `length_penalty` for each piece
+    (`reward`, He et al. 2016; try 0.3)."""
+
+    coverage_penalty: float = Field(default=0.0, ge=0)
+    """Strength of the coverage penalty (beta of Wu et al. 2016, equation 14): translations lose
+    what the attention has left of the source; try 0.2 where parts are left out. Slower; 0 is
+    off."""
+
+    early_stopping: Literal["so_far", "never", "first"] = "so_far"
+    """When a sentence is done. `so_far`: `beam_size` translations have ended and none that goes
+    on has a better score so far than the best; `first`: as soon as `beam_size` have ended, a little
+    faster; `never`: when none that goes on could become the best within the longest length, which
+    takes much longer."""
 
     min_length: int = Field(default=0, ge=0)
     """Fewest pieces of a translation, its end mark not counted."""
@@ -25,6 +42,12 @@ class Decoding(Section):
     max_length: int | None = Field(default=None, ge=1)
     """Most pieces of a translation, its end mark counted. Default: three times the source's plus
     30, at most 1,000."""
+
+    min_length_ratio: float = Field(default=0.0, ge=0)
+    """Fewest pieces of a translation for each piece of the source; 0 is off."""
+
+    max_length_ratio: float | None = Field(default=None, gt=0)
+    """Most pieces of a translation for each piece of the source, the end marks counted."""
 
     ban_unk: bool = True
     """Never produce `<unk>`."""
@@ -44,6 +67,41 @@ class Decoding(Section):
     ones and, with a joint vocabulary, the source's own (Jean et al. 2015, section 4.1). Which ones
     is learnt from the training pairs (IBM Model 1), once per run. 20 makes search half as fast
     again, or more with large vocabularies, and leaves BLEU as it is; 0 looks at all."""
+    max_repeats: int = Field(default=0, ge=0)
+    """Never produce the same piece, or the same up to ten pieces, more than so many times in a row:
+    a guard against loops that leaves other repetition alone; try 3. 0 is off."""
+
+    banned_phrases: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Words or phrases that are never produced, in the pieces that the tokenizer makes of them."""
+
+    glossary: str | None = None
+    """TSV file: where the source has the phrase in the first column, as whole words, the
+    translation has the one in the second (dynamic beam allocation, Post & Vilar 2018). Better with
+    a larger beam."""
+
+    diversity_groups: int = Field(default=1, ge=1)
+    """Groups of hypotheses that avoid each other's words, for n-best lists that differ (diverse
+    beam search, Vijayakumar et al. 2016). Must divide `beam_size`; 1 is off."""
+
+    diversity_strength: float = Field(default=0.5, ge=0)
+    """What a piece loses in later groups each time that an earlier one says it at the same step."""
+
+    sampling: bool = False
+    """Draw `n_best` translations by the model's probabilities instead of searching for the best,
+    each a function of the sentence, `sampling_seed` and its number."""
+
+    sampling_seed: int = Field(default=1, ge=0, lt=2**31)
+    """Seed of samples."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    """Samples: below 1 likely pieces become likelier, above 1 all more alike."""
+
+    top_k: int = Field(default=0, ge=0)
+    """Samples: draw from this many likeliest pieces (Fan et al. 2018); 0 is off."""
+
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Samples: draw from the likeliest pieces that have this probability together (nucleus
+    sampling, Holtzman et al. 2020); 1 is off."""
 
     batch_size: int = Field(default=512, ge=1)
     """Sentences searched at a time, if their hypotheses are no more than 1,024; a matter of speed

@@ -55,7 +55,7 @@ class MinimumRisk:
         self.section = section
         self.seed = seed
         self.score = score
-        self.constraints = build_constraints(ban_unk=True, min_length=0, no_repeat_ngram=0)
+        self.constraints = build_constraints(ban_unk=True)
 
     def size(self, batch: Batch) -> int:
         """Sentences."""

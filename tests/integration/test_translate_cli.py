@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from seq2seq.cli import main
-from seq2seq.translate import MAX_PIECES
+from seq2seq.search.build import MAX_PIECES
 
 Capture = pytest.CaptureFixture[str]
 COMMAND = [sys.executable, "-m", "seq2seq", "translate"]

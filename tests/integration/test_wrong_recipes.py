@@ -379,9 +379,76 @@ WRONG = {
         ["command line: decoding.n_best: must be at most beam_size (3), not 4"],
         overrides=["decoding.n_best=4"],
     ),
+    "a shortlist for a model that copies": Wrong(
+        "model:\n  decoder: {copy_attention: true}\ndecoding:\n  shortlist: 20\n",
+        [
+            "x.yaml:5: decoding.shortlist: has no part in a model that copies; set 0, or "
+            "model.decoder.copy_attention: false"
+        ],
+    ),
     "longer than the longest": Wrong(
         "decoding:\n  min_length: 9\n  max_length: 8\n",
         ["x.yaml:3: decoding.min_length: must be less than max_length (8), not 9"],
+    ),
+    "a larger ratio of length than the largest": Wrong(
+        "decoding:\n  max_length_ratio: 1.5\n  min_length_ratio: 2\n",
+        ["x.yaml:4: decoding.min_length_ratio: must be at most max_length_ratio (1.5), not 2"],
+    ),
+    "groups that don't divide the beam": Wrong(
+        "decoding: {diversity_groups: 2}\n",
+        [
+            "x.yaml:2: decoding.diversity_groups: must divide beam_size (5), which 2 does not",
+        ],
+    ),
+    "glossary in a beam of groups": Wrong(
+        "decoding: {diversity_groups: 5, glossary: g.tsv}\n",
+        [
+            "x.yaml:2: decoding.glossary: has no part in beams of groups; set null, or "
+            "diversity_groups: 1",
+        ],
+        files={"g.tsv": "a\tb\n"},
+    ),
+    "no such glossary": Wrong(
+        "decoding: {glossary: g.tsv}\n",
+        [
+            "x.yaml:2: decoding.glossary: no such file 'g.tsv'; paths start at the working "
+            "directory",
+        ],
+    ),
+    "coverage without attention": Wrong(
+        "model: {decoder: {attention: null}}\ndecoding: {coverage_penalty: 0.2}\n",
+        [
+            "x.yaml:3: decoding.coverage_penalty: needs attention; set 0, or give "
+            "decoder.attention",
+        ],
+    ),
+    "settings of samples without samples": Wrong(
+        "decoding:\n  temperature: 0.7\n  top_k: 9\n  top_p: 0.9\n",
+        [
+            f"x.yaml:{line}: decoding.{key}: has no part in a search for the best; set {off}, or "
+            "sampling: true"
+            for line, key, off in [(3, "temperature", 1), (4, "top_k", 0), (5, "top_p", 1)]
+        ],
+    ),
+    "settings of search with samples": Wrong(
+        "decoding:\n  sampling: true\n  n_best: 9\n  coverage_penalty: 0.1\n"
+        "  early_stopping: first\n  glossary: g.tsv\n  diversity_groups: 5\n",
+        [
+            "x.yaml:5: decoding.coverage_penalty: has no part in samples; set 0, or sampling: "
+            "false",
+            "x.yaml:6: decoding.early_stopping: has no part in samples; set so_far, or sampling: "
+            "false",
+            "x.yaml:7: decoding.glossary: has no part in beams of groups; set null, or "
+            "diversity_groups: 1",
+            "x.yaml:7: decoding.glossary: has no part in samples; set null, or sampling: false",
+            "x.yaml:8: decoding.diversity_groups: has no part in samples; set 1, or sampling: "
+            "false",
+        ],
+        files={"g.tsv": "a\tb\n"},
+    ),
+    "an empty phrase": Wrong(
+        "decoding: {banned_phrases: [a, '']}\n",
+        ["x.yaml:2: decoding.banned_phrases[1]: must not be empty"],
     ),
     "sampling of characters": Wrong(
         "tokenizer:\n  type: char\n  sampling: 0.1\n",

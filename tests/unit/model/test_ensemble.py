@@ -7,6 +7,7 @@ from tiny import build_model, random_source, random_target
 from seq2seq.model.ensemble import Ensemble, EnsembleState
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import Ban
+from seq2seq.search.penalties import build_score
 from seq2seq.special import BOS, PAD
 
 LENGTHS = [4, 6, 2]
@@ -53,6 +54,19 @@ def test_probabilities_are_averaged_step_by_step():
             np.testing.assert_allclose(found.exp().sum(-1).numpy(), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [2.0, 0.5, 4.0], [0.3, 0.3, 1e-6]])
+def test_weights_say_how_much_a_model_counts(weights):
+    models = build_models()
+    sources = build_sources(models)
+    tokens = random_target(len(LENGTHS), 1)
+    parts = zip(models, sources, weights, strict=True)
+    each = [weight * np.exp(log_probs(model, src, tokens)) for model, src, weight in parts]
+    ensemble = Ensemble(models, weights)
+    with torch.no_grad():
+        found, _ = ensemble.step(tokens[:, 0], ensemble.encode(sources))
+    np.testing.assert_allclose(found.exp().numpy(), (sum(each) / sum(weights))[:, 0], atol=1e-6)
+
+
 def test_select_moves_all_members_alike():
     models = build_models()
     ensemble = Ensemble(models)
@@ -92,7 +106,7 @@ def search(models, sources):
             torch.tensor([7] * len(LENGTHS)),
             beam_size=3,
             n_best=3,
-            alpha=1.0,
+            score=build_score("gnmt", 1.0),
             constraints=[Ban([PAD, BOS])],
         )
 
@@ -111,7 +125,7 @@ def test_beams_are_those_of_the_plain_algorithm():
             row[[PAD, BOS]] = -np.inf
             return row
 
-        expected = oracles.beam_search(continue_, 7, 3, 1.0)[:3]
+        expected = oracles.beam_search(continue_, 7, 3, oracles.gnmt(1.0))[:3]
         assert [(h.tokens, h.complete) for h in hypotheses] == [(t, c) for _, t, c in expected]
         assert [h.log_prob for h in hypotheses] == pytest.approx(
             [p for p, _, _ in expected], abs=1e-4

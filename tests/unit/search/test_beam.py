@@ -1,78 +1,78 @@
-from dataclasses import dataclass
-
 import numpy as np
 import oracles
 import pytest
 import torch
+from chains import (
+    FORBIDDEN,
+    VOCAB,
+    WIDE,
+    allowed,
+    random_tables,
+    search,
+    start,
+    step,
+    tied_tables,
+)
 from tiny import DECODERS, build_model, random_source
-from torch import Tensor
 
-from seq2seq.search.beam import _best_tokens, beam_search
-from seq2seq.search.constraints import Ban, build_constraints
+from seq2seq.search.beam import EARLY_STOPPING, beam_search, best_tokens
+from seq2seq.search.constraints import Ban, MinLength, NoRepeat
+from seq2seq.search.penalties import build_score
 from seq2seq.special import BOS, EOS, PAD, UNK
 
-VOCAB = 7
-FORBIDDEN = Ban([PAD, BOS])
-WIDE = 10_000
+SCORES = [
+    ("gnmt", 0.0, oracles.plain),
+    ("gnmt", 0.7, oracles.gnmt(0.7)),
+    ("gnmt", 1.5, oracles.gnmt(1.5)),
+    ("average", 1.0, oracles.average(1.0)),
+    ("average", 0.6, oracles.average(0.6)),
+    ("reward", 0.8, oracles.reward(0.8)),
+]
+"""Scores of the package and what they are."""
 
 
-@dataclass(frozen=True)
-class Chains:
-    """State of a search over tables (B, V, V, V): rows (N, 2) hold their last two tokens."""
-
-    tables: Tensor
-    rows: Tensor
-
-    def select(self, rows: Tensor, sentences: Tensor | None = None) -> "Chains":
-        tables = self.tables if sentences is None else self.tables[sentences]
-        return Chains(tables, self.rows[rows])
+def gnmt(alpha):
+    return build_score("gnmt", alpha)
 
 
-def step(tokens: Tensor, state: Chains) -> tuple[Tensor, Chains]:
-    rows = torch.stack((state.rows[:, 1], tokens), dim=1)
-    width = len(rows) // len(state.tables)
-    sentence = torch.arange(len(state.tables)).repeat_interleave(width)
-    return state.tables[sentence, rows[:, 0], rows[:, 1]], Chains(state.tables, rows)
-
-
-def search(tables, limits, **keys):
-    keys = {"beam_size": 3, "n_best": keys.get("beam_size", 3), "constraints": [FORBIDDEN]} | keys
-    tables = torch.as_tensor(tables)
-    start = Chains(tables, torch.full((len(tables), 2), BOS))
-    return beam_search(step, start, torch.as_tensor(limits), **keys)
-
-
-def random_tables(batch, vocab=VOCAB):
-    return torch.randn(batch, vocab, vocab, vocab).mul(1.5).log_softmax(dim=-1)
-
-
-def tied_tables(batch, vocab=VOCAB):
-    """Log-probabilities whose sums are exact and often equal."""
-    return -torch.randint(1, 4, (batch, vocab, vocab, vocab)).float()
-
-
-def allowed(table, forbidden=(PAD, BOS)):
-    table = table.double().numpy().copy()
-    table[..., list(forbidden)] = -np.inf
-    return oracles.chain(table)
-
-
-def assert_found(hypotheses, expected, alpha=0.0):
+def assert_found(hypotheses, expected, score=oracles.plain, bonus=oracles.nothing):
     assert [(h.tokens, h.complete) for h in hypotheses] == [(t, c) for _, t, c in expected]
     assert [h.log_prob for h in hypotheses] == pytest.approx([p for p, _, _ in expected], abs=1e-4)
     for h in hypotheses:
-        length = len(h.tokens) + h.complete
-        assert h.score == pytest.approx(h.log_prob / ((5 + length) / 6) ** alpha, abs=1e-4)
+        value = score(h.log_prob, len(h.tokens) + h.complete) + bonus(h.tokens, h.complete)
+        assert h.score == pytest.approx(value, abs=1e-4)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.7, 1.5])
+@pytest.mark.parametrize(("kind", "strength", "score"), SCORES)
 @pytest.mark.parametrize("limit", [1, 2, 4])
-def test_a_full_beam_finds_all_there_is(limit, alpha):
+def test_a_full_beam_finds_all_there_is(limit, kind, strength, score):
     tables = random_tables(2)
-    results = search(tables, [limit] * 2, beam_size=WIDE, n_best=WIDE, alpha=alpha)
+    keys = {"beam_size": WIDE, "n_best": WIDE, "score": build_score(kind, strength)}
+    results = search(tables, [limit] * 2, **keys)
     for table, hypotheses in zip(tables, results, strict=True):
-        expected = oracles.exhaustive_search(allowed(table), limit, alpha)
-        assert_found(hypotheses, expected, alpha)
+        expected = oracles.exhaustive_search(allowed(table), limit, score)
+        assert_found(hypotheses, expected, score)
+
+
+@pytest.mark.parametrize("beam_size", [1, 3, WIDE])
+def test_a_bonus_counts_for_what_ends(beam_size):
+    tables, gifts = random_tables(3), -torch.rand(VOCAB, VOCAB).double() * 3
+
+    def bonus(state):
+        return gifts[state.rows[:, 0], state.rows[:, 1]]
+
+    def given(tokens, complete):
+        before, last = [BOS, BOS, *(tokens if complete else tokens[:-1])][-2:]
+        return gifts[before, last].item()
+
+    score = oracles.gnmt(1.0)
+    keys = {"beam_size": beam_size, "n_best": WIDE, "score": gnmt(1.0), "bonus": bonus}
+    results = search(tables, [3] * 3, **keys)
+    for table, hypotheses in zip(tables, results, strict=True):
+        every = oracles.exhaustive_search(allowed(table), 3, score, given)
+        found = [(h.tokens, h.complete) for h in hypotheses]
+        assert_found(hypotheses, [one for one in every if one[1:] in found], score, given)
+        assert beam_size < WIDE or len(found) == len(every)
 
 
 def test_beam_1_is_greedy():
@@ -84,26 +84,61 @@ def test_beam_1_is_greedy():
         assert_found(hypotheses, [one])
 
 
+@pytest.mark.parametrize("rule", EARLY_STOPPING)
 @pytest.mark.parametrize("make", [random_tables, tied_tables])
 @pytest.mark.parametrize("beam_size", [1, 2, 3, 5, 12])
-def test_beams_are_those_of_the_plain_algorithm(beam_size, make):
+def test_beams_are_those_of_the_plain_algorithm(beam_size, make, rule):
     tables = make(20)
     limits = torch.randint(1, 7, (20,))
-    results = search(tables, limits, beam_size=beam_size, n_best=WIDE, alpha=1.0)
+    keys = {"beam_size": beam_size, "n_best": WIDE, "early_stopping": rule}
+    results = search(tables, limits, score=gnmt(1.0), **keys)
     for table, limit, hypotheses in zip(tables, limits.tolist(), results, strict=True):
-        expected = oracles.beam_search(allowed(table), limit, beam_size, 1.0)
-        assert_found(hypotheses, expected, 1.0)
+        score = oracles.gnmt(1.0)
+        expected = oracles.beam_search(allowed(table), limit, beam_size, score, rule)
+        assert_found(hypotheses, expected, score)
+
+
+@pytest.mark.parametrize(("kind", "strength", "score"), SCORES)
+@pytest.mark.parametrize("rule", EARLY_STOPPING)
+def test_rules_of_stopping_hold_for_all_scores(rule, kind, strength, score):
+    tables = random_tables(20)
+    tables[..., EOS] += 1
+    keys = {"beam_size": 2, "n_best": WIDE, "early_stopping": rule}
+    results = search(tables, [9] * 20, score=build_score(kind, strength), **keys)
+    for table, hypotheses in zip(tables, results, strict=True):
+        assert_found(hypotheses, oracles.beam_search(allowed(table), 9, 2, score, rule), score)
+
+
+def test_patience_goes_from_first_to_never():
+    tables, score = random_tables(60), gnmt(1.0)
+    tables[..., EOS] += 1
+    steps = {}
+    for rule in ("first", "so_far", "never"):
+        calls = []
+
+        def count(tokens, state, calls=calls):
+            calls.append(len(tokens))
+            return step(tokens, state)
+
+        limits = torch.full((60,), 12)
+        keys = {"constraints": [FORBIDDEN], "early_stopping": rule, "score": score}
+        found = beam_search(count, start(tables), limits, beam_size=3, **keys)
+        steps[rule] = sum(calls), sum(one.score for (one,) in found)
+    assert steps["first"][0] < steps["so_far"][0] < steps["never"][0]
+    assert steps["first"][1] <= steps["so_far"][1] <= steps["never"][1]
 
 
 def test_neighbours_order_and_n_best_change_nothing():
     tables, limits = tied_tables(12), torch.randint(1, 8, (12,))
-    together = search(tables, limits, alpha=0.6)
-    alone = [search(tables[i : i + 1], limits[i : i + 1], alpha=0.6)[0] for i in range(len(tables))]
+    together = search(tables, limits, score=gnmt(0.6))
+    alone = [
+        search(tables[i : i + 1], limits[i : i + 1], score=gnmt(0.6))[0] for i in range(len(tables))
+    ]
     assert together == alone
     order = torch.randperm(12)
-    assert search(tables[order], limits[order], alpha=0.6) == [together[i] for i in order]
+    assert search(tables[order], limits[order], score=gnmt(0.6)) == [together[i] for i in order]
     for n_best in (1, 2):
-        fewer = search(tables, limits, alpha=0.6, n_best=n_best)
+        fewer = search(tables, limits, score=gnmt(0.6), n_best=n_best)
         assert fewer == [hypotheses[:n_best] for hypotheses in together]
 
 
@@ -117,9 +152,8 @@ def test_finished_sentences_leave_the_batch():
         rows.append(len(tokens))
         return step(tokens, state)
 
-    start = Chains(tables, torch.full((3, 2), BOS))
     limits = torch.tensor([5, 5, 3])
-    beam_search(count, start, limits, beam_size=2, constraints=[FORBIDDEN])
+    beam_search(count, start(tables), limits, beam_size=2, constraints=[FORBIDDEN])
     assert rows == [3, 6, 4, 2, 2]
 
 
@@ -160,7 +194,7 @@ def test_outputs_that_end_early_do_not_stop_a_better_one(beam_size, alpha):
     table[:, :, EOS] = 1e-2
     table[:, length + 3, EOS] = 10.0
     table = np.log(table / table.sum(axis=2, keepdims=True))
-    found, *_ = search(table[None], [30], beam_size=beam_size, alpha=alpha)[0]
+    found, *_ = search(table[None], [30], beam_size=beam_size, score=gnmt(alpha))[0]
     assert found.tokens == list(range(4, 4 + length)) and found.complete
 
 
@@ -168,7 +202,9 @@ def test_a_length_penalty_prefers_longer_outputs():
     table = torch.full((1, VOCAB, VOCAB, VOCAB), float("-inf"))
     table[..., EOS], table[..., 4] = -1.0, -0.2
     table[..., 4, EOS] = -1.1
-    plain, rewarded = (search(table, [6], beam_size=4, alpha=alpha)[0] for alpha in (0.0, 3.0))
+    plain, rewarded = (
+        search(table, [6], beam_size=4, score=gnmt(alpha))[0] for alpha in (0.0, 3.0)
+    )
     assert plain[0].tokens == [] and plain[0].score == plain[0].log_prob == pytest.approx(-1)
     assert len(rewarded[0].tokens) > 1
     assert [h.score for h in rewarded] == sorted((h.score for h in rewarded), reverse=True)
@@ -180,9 +216,8 @@ def test_equal_scores_go_by_token(vocab, beam_size):
     def flat(tokens, state):
         return torch.full((len(tokens), vocab), -2.0), state
 
-    start = Chains(torch.zeros(2, 1, 1, 1), torch.zeros(2, 2))
     keys = {"beam_size": beam_size, "n_best": WIDE, "constraints": [Ban([PAD, BOS, EOS])]}
-    short, long = beam_search(flat, start, torch.tensor([1, 2]), **keys)
+    short, long = beam_search(flat, start(torch.zeros(2, 1, 1, 1)), torch.tensor([1, 2]), **keys)
     best = [UNK, *range(EOS + 1, EOS + beam_size)]
     assert [h.tokens for h in short] == [[token] for token in best]
     assert [h.tokens for h in long] == [[token, UNK] for token in best]
@@ -219,7 +254,8 @@ def test_constraints_hold_in_all_outputs(beam_size):
     assert any(UNK in h.tokens for h in free)
     assert any(len(h.tokens) < 3 and h.complete for h in free)
     assert any(oracles.repeats(h.tokens, 2) for h in free)
-    keys = {"beam_size": beam_size, "constraints": build_constraints(True, 3, 2)}
+    constraints = [Ban([PAD, BOS, UNK]), MinLength(torch.full((30,), 3)), NoRepeat(2)]
+    keys = {"beam_size": beam_size, "constraints": constraints}
     for h in [h for found in search(tables, limits, **keys) for h in found]:
         assert not {PAD, BOS, UNK, EOS} & set(h.tokens)
         assert len(h.tokens) >= 3 and not oracles.repeats(h.tokens, 2)
@@ -232,7 +268,7 @@ def test_log_probs_are_those_of_teacher_forcing(attention, feeding):
     limits = torch.tensor([6, 3, 12])
     with torch.inference_mode():
         state = model.encode(src, lengths)
-        results = beam_search(model.step, state, limits, beam_size=4, n_best=4, alpha=1.0)
+        results = beam_search(model.step, state, limits, beam_size=4, n_best=4, score=gnmt(1.0))
     for i, hypotheses in enumerate(results):
         assert len(hypotheses) == 4
         for h in hypotheses:
@@ -265,26 +301,13 @@ def test_a_network_translates_a_sentence_alike_in_any_batch(attention, feeding):
             assert [h.score for h in hypotheses] == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("tables", [random_tables, tied_tables])
-def test_a_vocabulary_of_some_tokens_is_a_ban_of_the_others(tables):
-    full = tables(4)
-    ids = torch.tensor([0, 1, 2, 3, 4, 6])
-    narrow = full[..., ids]
-    found = search(narrow, [6] * 4, vocabulary=ids, beam_size=4)
-    others = [i for i in range(VOCAB) if i not in ids]
-    expected = search(full, [6] * 4, constraints=[Ban([PAD, BOS, *others])], beam_size=4)
-    assert [[h.tokens for h in one] for one in found] == [
-        [h.tokens for h in one] for one in expected
-    ]
-
-
 @pytest.mark.parametrize("length", [100, 3 * 64 * 5, 64 * 20 + 17])
 @pytest.mark.parametrize("levels", [3, 50, None])
 def test_the_best_tokens_of_long_rows_come_in_order_of_value_and_id(length, levels):
     rows = torch.randn(20, length)
     if levels:
         rows = (rows * levels / 4).round()
-    values, tokens = _best_tokens(rows.clone(), 5)
+    values, tokens = best_tokens(rows.clone(), 5)
     for row, found, ids in zip(rows.tolist(), values.tolist(), tokens.tolist(), strict=True):
         order = sorted(range(length), key=lambda i: (-row[i], i))[:5]
         assert found == [row[i] for i in order]

@@ -1,17 +1,35 @@
+import math
+from typing import get_args
+
+import oracles
 import pytest
 import torch
 
-from seq2seq.search.penalties import length_penalty
+from seq2seq.recipe import Decoding
+from seq2seq.search.beam import EARLY_STOPPING
+from seq2seq.search.penalties import LENGTH_PENALTIES, build_score
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 2.0])
-def test_the_formula_of_wu_et_al(alpha):
-    lengths = [1, 2, 7, 50]
-    expected = [pow(5 + n, alpha) / pow(5 + 1, alpha) for n in lengths]
-    assert [length_penalty(float(n), alpha) for n in lengths] == pytest.approx(expected)
-    found = length_penalty(torch.tensor(lengths), alpha)
-    assert found.tolist() == pytest.approx(expected)
+@pytest.mark.parametrize("strength", [0.0, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("kind", LENGTH_PENALTIES)
+def test_scores_are_their_formulas(kind, strength):
+    lengths, log_probs = [1, 2, 7, 50], [-0.5, -1.0, -3.0, -20.0]
+    formula = getattr(oracles, kind)(strength)
+    expected = [formula(p, n) for p, n in zip(log_probs, lengths, strict=True)]
+    score = build_score(kind, strength)
+    assert score(torch.tensor(log_probs), torch.tensor(lengths)).tolist() == pytest.approx(expected)
+    for length, log_prob, one in zip(lengths, log_probs, expected, strict=True):
+        assert score(torch.tensor([log_prob]), length).item() == pytest.approx(one)
 
 
-def test_it_is_one_where_it_is_off_and_for_one_token():
-    assert length_penalty(12.0, 0.0) == length_penalty(1.0, 1.3) == 1.0
+@pytest.mark.parametrize("kind", LENGTH_PENALTIES)
+def test_strength_0_leaves_the_log_probability_and_what_cannot_be_stays_so(kind):
+    log_probs = torch.tensor([-2.5, -math.inf])
+    assert build_score(kind, 0.0)(log_probs, 12).tolist() == log_probs.tolist()
+    assert build_score(kind, 1.0)(log_probs, 12)[1] == -math.inf
+
+
+def test_options_are_those_of_the_recipe():
+    fields = Decoding.model_fields
+    assert get_args(fields["length_penalty_type"].annotation) == tuple(LENGTH_PENALTIES)
+    assert get_args(fields["early_stopping"].annotation) == tuple(EARLY_STOPPING)

@@ -1,0 +1,103 @@
+"""Phrases that must appear in the output (dynamic beam allocation, Post & Vilar 2018)."""
+
+import torch
+from torch import Tensor
+
+from seq2seq.search.beam import Candidates, candidates
+from seq2seq.search.loop import Live
+from seq2seq.search.requests import Phrases
+from seq2seq.special import EOS
+
+
+class Required:
+    """Chooses so that hypotheses with all phrases are found, for all sentences at once.
+
+    Besides the likeliest continuations, those that a missing phrase asks for and the best one of
+    each hypothesis are candidates. They form banks by how many tokens of the phrases they have got,
+    and the beam takes the best of each bank, then the second best, and so on, the fullest bank
+    first: an allocation that gives away what a bank doesn't fill, by sorting alone (cf. Hu et al.
+    2019). Only what has all phrases may end, or reach the limit. How many tokens a hypothesis has
+    got is a function of its tokens. Sentences without phrases are searched as ever.
+
+    Args:
+        phrases: of the sentences.
+    """
+
+    groups = 1
+
+    def __init__(self, phrases: Phrases) -> None:
+        self.phrases = phrases
+
+    def __call__(self, live: Live, log_probs: Tensor, size: int) -> Candidates:
+        """See `Choice`."""
+        batch, width = live.log_probs.shape
+        own = self.phrases.of(live.owners())
+        begun, met = own.begun(live.tokens), own.within(live.tokens)
+        log_probs[:, EOS] = log_probs[:, EOS].masked_fill(~met.all(dim=1), float("-inf"))
+        _, parents, tokens = candidates(live.log_probs, log_probs, 2 * size)
+        # Candidates as numbers: token first, since that is how equal ones are ordered.
+        likeliest = tokens * width + parents
+        wanted = self._wanted(own, begun, met, log_probs)
+        rows = torch.arange(width, device=wanted.device).repeat(batch).unsqueeze(1)
+        asked = (wanted * width + rows).view(batch, -1)
+        codes = torch.cat((likeliest, asked), dim=1).sort(dim=1).values
+        tokens, parents = codes // width, codes % width
+        starts = torch.arange(batch, device=codes.device).unsqueeze(1) * width
+        scores = live.log_probs.gather(1, parents) + log_probs[parents + starts, tokens]
+        again = torch.zeros_like(codes, dtype=torch.bool)
+        again[:, 1:] = codes[:, 1:] == codes[:, :-1]
+        scores = scores.masked_fill(again, float("-inf"))
+        banks, full = self._banks(own, begun, met, parents + starts, tokens)
+        at_limit = (live.tokens.shape[1] + 1 >= live.limits).unsqueeze(1)
+        scores = scores.masked_fill(at_limit & (banks < full), float("-inf"))
+        order = _take_turns(scores, banks)[:, : 2 * size]
+        return Candidates(
+            scores.gather(1, order), (parents + starts).gather(1, order), tokens.gather(1, order)
+        )
+
+    def _wanted(self, own: Phrases, begun: Tensor, met: Tensor, log_probs: Tensor) -> Tensor:
+        """The next token of each missing phrase and the best of all, (N, C + 1)."""
+        best = log_probs.argmax(dim=1, keepdim=True)
+        got = _longest(begun & _places(begun, own.lengths))
+        following = own.ids.gather(2, got.unsqueeze(2)).squeeze(2)
+        return torch.cat((torch.where(met, best, following), best), dim=1)
+
+    def _banks(
+        self, own: Phrases, begun: Tensor, met: Tensor, rows: Tensor, tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens of the phrases that candidates (B, M) have got, and how many there are, (B, 1)."""
+        ids, lengths = own.ids[rows], own.lengths[rows]
+        said = begun[rows] & (ids == tokens.unsqueeze(2).unsqueeze(3))
+        said = torch.cat((torch.zeros_like(said[..., :1]), said), dim=3)
+        got = _longest(said)
+        done = met[rows] | (got == lengths)
+        whole = (lengths * done).sum(dim=2)
+        part = got.masked_fill(done, 0).amax(dim=2)
+        return whole + part, lengths[:, :1].sum(dim=2)
+
+
+def _places(begun: Tensor, lengths: Tensor) -> Tensor:
+    """Where a token of a phrase stands at all, (N, C, L)."""
+    return torch.arange(begun.shape[2], device=begun.device) < lengths.unsqueeze(2)
+
+
+def _longest(begun: Tensor) -> Tensor:
+    """The largest place that is set, (…), 0 where none is, of (…, L)."""
+    return (begun * torch.arange(begun.shape[-1], device=begun.device)).amax(dim=-1)
+
+
+def _take_turns(scores: Tensor, banks: Tensor) -> Tensor:
+    """The order in which banks (B, M) take turns, each giving its best by scores (B, M) first.
+
+    Of equal scores the first stands first; what cannot be is last.
+    """
+    by_score = torch.sort(scores, dim=1, descending=True, stable=True).indices
+    ranked = torch.sort(banks.gather(1, by_score), dim=1, descending=True, stable=True)
+    by_bank = by_score.gather(1, ranked.indices)
+    place = torch.arange(banks.shape[1], device=banks.device).expand_as(banks)
+    starts = torch.ones_like(banks, dtype=torch.bool)
+    starts[:, 1:] = ranked.values[:, 1:] != ranked.values[:, :-1]
+    turn = place - torch.where(starts, place, 0).cummax(dim=1).values
+    never = scores.gather(1, by_bank) == float("-inf")
+    turn = turn.masked_fill(never, banks.shape[1])
+    return by_bank.gather(1, torch.sort(turn, dim=1, stable=True).indices)

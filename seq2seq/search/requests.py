@@ -1,0 +1,89 @@
+"""What is asked of single sentences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from seq2seq.special import PAD
+
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the output for one sentence; all ids are of the target.
+
+    Attributes:
+        prefix: what it begins with.
+        required: phrases that appear in it.
+        banned: phrases that don't.
+        key: non-negative number by which its samples are drawn.
+    """
+
+    prefix: Ids = ()
+    required: Sequence[Ids] = ()
+    banned: Sequence[Ids] = ()
+    key: int = 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything is asked."""
+        return bool(self.prefix or self.required or self.banned)
+
+    @property
+    def room(self) -> int:
+        """Tokens that it takes at least to grant it, end mark counted."""
+        return len(self.prefix) + sum(map(len, self.required)) + 1
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Up to C phrases of up to L tokens for each of B sentences.
+
+    Attributes:
+        ids: (B, C, L), padded.
+        lengths: (B, C); 0 where there is no phrase.
+    """
+
+    ids: Tensor
+    lengths: Tensor
+
+    def of(self, sentences: Tensor) -> "Phrases":
+        """Those of sentences (B',), by their places."""
+        return Phrases(self.ids[sentences], self.lengths[sentences])
+
+    def begun(self, tokens: Tensor) -> Tensor:
+        """Where tokens (B, t) end in the first k tokens of a phrase, (B, C, L) for k from 0."""
+        length = tokens.shape[1]
+        found = [torch.ones_like(self.lengths, dtype=torch.bool)]
+        for k in range(1, self.ids.shape[2]):
+            if k > length:
+                found.append(torch.zeros_like(found[0]))
+            else:
+                tail = tokens[:, length - k :].unsqueeze(1)
+                found.append((self.ids[:, :, :k] == tail).all(dim=2))
+        return torch.stack(found, dim=2)
+
+    def within(self, tokens: Tensor) -> Tensor:
+        """Which phrases (B, C) stand in tokens (B, t); those of no length do."""
+        size = self.ids.shape[2]
+        padded = torch.nn.functional.pad(tokens, (0, size), value=PAD)
+        windows = padded.unfold(1, size, 1).unsqueeze(2)
+        beyond = torch.arange(size, device=tokens.device) >= self.lengths.unsqueeze(2)
+        same = (windows == self.ids.unsqueeze(1)) | beyond.unsqueeze(1)
+        return same.all(dim=3).any(dim=1)
+
+
+def build_phrases(phrases: Sequence[Sequence[Ids]], device: torch.device) -> Phrases:
+    """The phrases of each sentence, none of them empty."""
+    most = max([1, *map(len, phrases)])
+    longest = max([1, *(len(ids) for own in phrases for ids in own)])
+    ids = torch.full((len(phrases), most, longest), PAD)
+    lengths = torch.zeros(len(phrases), most, dtype=torch.long)
+    for sentence, own in enumerate(phrases):
+        for place, phrase in enumerate(own):
+            ids[sentence, place, : len(phrase)] = torch.tensor(phrase)
+            lengths[sentence, place] = len(phrase)
+    return Phrases(ids.to(device), lengths.to(device))
