@@ -36,6 +36,9 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
     yield from _in_beginning(recipe)
     yield from _between_model_and_training(recipe.model, recipe.training)
     yield from _in_decoding(recipe.decoding)
+    if recipe.decoding.replace_unk and recipe.model.decoder.attention is None:
+        text = "knows what to copy from attention only; set false, or give the model attention"
+        yield Conflict(text, "decoding.replace_unk", "model.decoder.attention")
 
 
 def find_missing_files(recipe: Recipe) -> Iterator[Conflict]:
@@ -315,6 +318,9 @@ def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:
 
 
 def _in_decoding(decoding: Decoding) -> Iterator[Conflict]:
+    if decoding.replace_unk and decoding.ban_unk:
+        text = "there is no <unk> to replace; set ban_unk: false, or replace_unk: false"
+        yield Conflict(text, "decoding.replace_unk", "decoding.ban_unk")
     if decoding.n_best > decoding.beam_size:
         text = f"must be at most beam_size ({decoding.beam_size}), not {decoding.n_best}"
         yield Conflict(text, "decoding.n_best", "decoding.beam_size")

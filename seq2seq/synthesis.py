@@ -171,8 +171,7 @@ def _translate(stage: Stage, device: str, folder: Path, total: int) -> None:
     tag = f"{stage.tag} " if stage.tag else ""
     with made.open("a", encoding="utf-8", newline="\n") as file:
         for translation in translator.translate(islice(read_lines(given), count, None)):
-            # A model of bytes can spell a line break.
-            text = translation.text.replace("\n", " ")
+            text = translation.text
             file.write(f"{tag}{text}\n" if text else "\n")
             count += 1
             if count % _LINES_PER_RECORD == 0:

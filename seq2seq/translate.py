@@ -1,7 +1,6 @@
 """Translating lines of raw text with a trained model."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from queue import Queue
@@ -11,15 +10,24 @@ import torch
 
 from seq2seq import recipe
 from seq2seq.data.batch import pad
+from seq2seq.data.sentences import Part, split_long, split_sentences
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.details import Annotator
 from seq2seq.device import resolve_device, tune_memory
 from seq2seq.errors import RunError
+from seq2seq.forced import force
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.run import CheckpointName, Run
 from seq2seq.search.beam import Hypothesis, beam_search
 from seq2seq.search.constraints import build_constraints
 from seq2seq.special import EOS
+from seq2seq.translation import (
+    TranslatedHypothesis,
+    Translation,
+    join_translations,
+    one_line,
+)
 
 MAX_ROWS = 1024
 """Hypotheses searched at a time, at most, whatever the beam."""
@@ -31,42 +39,7 @@ MAX_PIECES = 1000
 """Pieces of a translation, at most, where the recipe doesn't say: a line of thousands of words is
 far beyond what a model was trained on, and a model that can't find its end takes its time."""
 
-
-@dataclass(frozen=True)
-class TranslatedHypothesis:
-    """A translation.
-
-    Attributes:
-        text: raw text.
-        score: what hypotheses are ranked by, log-probability over length penalty.
-        log_prob: natural log-probability of the pieces.
-        tokens: the pieces.
-    """
-
-    text: str
-    score: float
-    log_prob: float
-    tokens: list[str]
-
-
-@dataclass(frozen=True)
-class Translation:
-    """The translations of a line, best first; a single empty one of a blank line.
-
-    Attributes:
-        line: number of the line, from 0.
-        src: the line.
-        hypotheses: at least one.
-    """
-
-    line: int
-    src: str
-    hypotheses: list[TranslatedHypothesis]
-
-    @property
-    def text(self) -> str:
-        """The best translation."""
-        return self.hypotheses[0].text
+__all__ = ["TranslatedHypothesis", "Translation", "Translator"]
 
 
 class Translator:
@@ -77,6 +50,7 @@ class Translator:
         tokenizers: of each model. Their source sides may differ, the target sides may not.
         decoding: settings.
         device: where the models are.
+        longest: source pieces, at most, that the models know from training, if known.
     """
 
     def __init__(
@@ -85,12 +59,15 @@ class Translator:
         tokenizers: Sequence[Tokenizers],
         decoding: recipe.Decoding,
         device: torch.device,
+        *,
+        longest: int | None = None,
     ) -> None:
         self.ensemble = Ensemble(models)
         self.sources = [each.src for each in tokenizers]
         self.target = tokenizers[0].tgt
         self.decoding = decoding
         self.device = device
+        self.longest = longest if decoding.split_long else None
         self.constraints = build_constraints(
             decoding.ban_unk, decoding.min_length, decoding.no_repeat_ngram
         )
@@ -98,9 +75,9 @@ class Translator:
     @classmethod
     def load(
         cls,
-        run_dir: Path,
+        run_dir: str | Path,
         *,
-        ensemble: Sequence[Path] = (),
+        ensemble: Sequence[str | Path] = (),
         decoding: recipe.Decoding | None = None,
         device: str | None = None,
         checkpoint: CheckpointName = "best",
@@ -120,8 +97,9 @@ class Translator:
             SettingsError: this machine has no such device.
         """
         tune_memory()
-        runs = [Run(path) for path in (run_dir, *ensemble)]
-        saved, *_ = [run.load_recipe() for run in runs]
+        runs = [Run(Path(path)) for path in (run_dir, *ensemble)]
+        recipes = [run.load_recipe() for run in runs]
+        saved = recipes[0]
         where = resolve_device(device or saved.device)
         tokenizers = [run.load_tokenizers() for run in runs]
         vocabulary = tokenizers[0].tgt.vocabulary
@@ -135,10 +113,21 @@ class Translator:
             run.load_model(own, checkpoint).to(where)
             for run, own in zip(runs, tokenizers, strict=True)
         ]
-        return cls(models, tokenizers, decoding or saved.decoding, where)
+        longest = min(own.data.max_length for own in recipes)
+        return cls(models, tokenizers, decoding or saved.decoding, where, longest=longest)
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the (first) model attends to the source, so that words can be aligned."""
+        return self.ensemble.models[0].decoder.attention is not None
 
     def translate(
-        self, lines: Iterable[str], *, window: int = 2048, as_they_come: bool = False
+        self,
+        lines: Iterable[str],
+        *,
+        window: int = 2048,
+        as_they_come: bool = False,
+        details: bool = False,
     ) -> Iterator[Translation]:
         """Translate lines one for one, in their order.
 
@@ -148,22 +137,67 @@ class Translator:
                 searched together; their results don't depend on it.
             as_they_come: answer those that have come instead of waiting until a window is full.
                 They are read ahead in another thread.
+            details: look at each result once more for the log-probability of each piece, the
+                attention and the alignment of words.
+
+        Raises:
+            TypeError: `lines` is a single text.
         """
+        if isinstance(lines, str):
+            raise TypeError("lines: one text; give a list or an iterator of lines")
+        chunks = (_arrivals if as_they_come else _windows)(lines, window)
+        return self._translate_chunks(chunks, details)
+
+    def _translate_chunks(
+        self, chunks: Iterable[Sequence[str]], details: bool
+    ) -> Iterator[Translation]:
         start = 0
-        for chunk in (_arrivals if as_they_come else _windows)(lines, window):
-            yield from self._translate_chunk(chunk, start)
+        for chunk in chunks:
+            split = [self._split(line) for line in chunk]
+            texts = [part.text for parts in split for part in parts]
+            answers = iter(self._translate_texts(texts, details))
+            for number, (line, parts) in enumerate(zip(chunk, split, strict=True), start):
+                own = list(islice(answers, len(parts)))
+                yield join_translations(number, line, parts, own)
             start += len(chunk)
 
-    def _translate_chunk(self, chunk: Sequence[str], start: int) -> list[Translation]:
-        ids = [[[*pieces, EOS] for pieces in source.encode(chunk)] for source in self.sources]
+    def _split(self, line: str) -> list[Part]:
+        """What of a line is translated by itself, in most cases all of it."""
+        split = self.decoding.split_sentences
+        parts = split_sentences(line) if split else [Part(line, apart=True)]
+        limit = self.longest
+        # No text has more pieces than bytes, and one for the space before it.
+        if limit is None or len(line) < limit // 4 or len(line.encode()) < limit:
+            return parts
+        return [
+            piece
+            for part, size in zip(parts, self._sizes([part.text for part in parts]), strict=True)
+            for piece in (split_long(part.text, self._sizes, limit) if size > limit else [part])
+        ]
+
+    def _sizes(self, texts: Sequence[str]) -> list[int]:
+        """Pieces of each text, for the model that needs most."""
+        ids = zip(*(source.encode(texts) for source in self.sources), strict=True)
+        return [max(map(len, own)) for own in ids]
+
+    def _translate_texts(self, texts: Sequence[str], details: bool) -> list[Translation]:
+        ids = [[[*pieces, EOS] for pieces in source.encode(texts)] for source in self.sources]
         lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
         found: dict[int, list[Hypothesis]] = {}
         for batch in self._batches(lengths):
             found |= zip(batch, self._search([[own[i] for i in batch] for own in ids]), strict=True)
+        written = {i: self._write(hypotheses) for i, hypotheses in found.items()}
+        if details or self.decoding.replace_unk:
+            written = self._look_again(texts, ids, found, written, details)
         empty = [TranslatedHypothesis("", 0.0, 0.0, [])]
         return [
-            Translation(start + i, line, self._to_text(found[i]) if i in found else empty)
-            for i, line in enumerate(chunk)
+            Translation(
+                i,
+                text,
+                written.get(i, empty),
+                self.sources[0].pieces(ids[0][i]) if details and i in found else None,
+            )
+            for i, text in enumerate(texts)
         ]
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -197,12 +231,34 @@ class Translator:
                 constraints=self.constraints,
             )
 
-    def _to_text(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
+    def _write(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
         texts = self.target.decode([h.tokens for h in hypotheses])
         return [
-            TranslatedHypothesis(text, h.score, h.log_prob, self.target.pieces(h.tokens))
+            TranslatedHypothesis(one_line(text), h.score, h.log_prob, self.target.pieces(h.tokens))
             for text, h in zip(texts, hypotheses, strict=True)
         ]
+
+    def _look_again(
+        self,
+        texts: Sequence[str],
+        ids: Sequence[Sequence[Sequence[int]]],
+        found: Mapping[int, Sequence[Hypothesis]],
+        written: Mapping[int, Sequence[TranslatedHypothesis]],
+        details: bool,
+    ) -> dict[int, list[TranslatedHypothesis]]:
+        """What is written, with its details and, if so set, without unknown words."""
+        annotator = Annotator(
+            self.sources[0], self.target, replace_unk=self.decoding.replace_unk, keep=details
+        )
+        places = [i for i, hypotheses in found.items() for _ in hypotheses]
+        said = [h.tokens + [EOS] * h.complete for own in found.values() for h in own]
+        forced = force(self.ensemble, [[own[i] for i in places] for own in ids], said, self.device)
+        results, start = {}, 0
+        for i, hypotheses in written.items():
+            own = slice(start, start + len(hypotheses))
+            results[i] = annotator.annotate(texts[i], hypotheses, said[own], forced[own])
+            start = own.stop
+        return results
 
 
 def _windows(lines: Iterable[str], size: int) -> Iterator[list[str]]:

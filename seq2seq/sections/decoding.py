@@ -32,6 +32,17 @@ class Decoding(Section):
     no_repeat_ngram: int = Field(default=0, ge=0)
     """Never produce the same n pieces in a row twice in a translation; 0 is off."""
 
+    split_long: bool = True
+    """Translate a line with more pieces than `data.max_length` in parts, as the network has seen
+    none that long: cut at the ends of sentences, else after clauses, else between words."""
+
+    split_sentences: bool = False
+    """Translate each sentence of a line by itself, for text that has a paragraph on each line."""
+
+    replace_unk: bool = False
+    """Replace each `<unk>` by the source piece that the network attends to most when it says so
+    (Luong et al. 2015), such as a name in a word-level model. Needs `ban_unk: false`."""
+
     batch_size: int = Field(default=512, ge=1)
     """Sentences searched at a time, if their hypotheses are no more than 1,024; a matter of speed
     and memory only."""
