@@ -62,6 +62,7 @@ def load_decoding(arguments: Namespace) -> Decoding:
     given = {
         key: getattr(arguments, key, None) for key in ("beam_size", "length_penalty", "batch_size")
     }
+    given["split_sentences"] = getattr(arguments, "split_sentences", None)
     given["n_best"] = getattr(arguments, "n_best", None) or "1"
     overrides = [f"decoding.{key}={value}" for key, value in given.items() if value is not None]
     if arguments.device is not None:

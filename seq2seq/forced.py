@@ -1,6 +1,5 @@
 """What models say of given outputs, found in one teacher-forced pass."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -79,13 +78,14 @@ def _force(
     real = torch.arange(said.shape[1]) < lengths.unsqueeze(1)
     said, read, real = said.to(device), read.to(device), real.to(device)
     total, weights = None, None
-    for model, own in zip(ensemble.models, sources, strict=True):
+    for model, share, own in zip(ensemble.models, ensemble.log_shares, sources, strict=True):
         src, src_lengths = pad(own)
         log_probs, seen = _read(model, src.to(device), src_lengths, read, said, real)
+        log_probs = log_probs + share
         weights = seen if total is None else weights
         total = log_probs if total is None else torch.logaddexp(total, log_probs)
     assert total is not None
-    parts = torch.split(total - math.log(len(ensemble.models)), lengths.tolist())
+    parts = torch.split(total, lengths.tolist())
     maps = [None] * len(targets) if weights is None else weights.cpu().numpy()
     sizes = zip(lengths.tolist(), map(len, sources[0]), strict=True)
     return [

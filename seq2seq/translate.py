@@ -29,6 +29,9 @@ from seq2seq.translation import (
     one_line,
 )
 
+WINDOW = 2048
+"""Lines read before the first is answered."""
+
 MAX_ROWS = 1024
 """Hypotheses searched at a time, at most, whatever the beam."""
 
@@ -125,7 +128,7 @@ class Translator:
         self,
         lines: Iterable[str],
         *,
-        window: int = 2048,
+        window: int = WINDOW,
         as_they_come: bool = False,
         details: bool = False,
     ) -> Iterator[Translation]:

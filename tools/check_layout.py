@@ -36,7 +36,7 @@ LAYERS = [
     ],
     ["alignment", "choices", "forced", "run"],
     ["translation"],
-    ["details"],
+    ["details", "records"],
     ["stages", "translate"],
     ["synthesis"],
     ["prepare"],

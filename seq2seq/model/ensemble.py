@@ -31,6 +31,7 @@ class Ensemble:
 
     def __init__(self, models: Sequence[Seq2Seq]) -> None:
         self.models = tuple(models)
+        self.log_shares = [-math.log(len(models))] * len(models)
 
     def encode(self, sources: Sequence[tuple[Tensor, Tensor]]) -> EnsembleState:
         """Read each model's ids (B, S) with their lengths (B,) on the CPU, a pair per model."""
@@ -45,5 +46,5 @@ class Ensemble:
         for other in predictions[1:]:
             log_probs = torch.logaddexp(log_probs, other)
         if len(predictions) > 1:
-            log_probs -= math.log(len(predictions))
+            log_probs += self.log_shares[0]
         return log_probs, EnsembleState(states)
