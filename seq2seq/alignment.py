@@ -5,6 +5,7 @@ Words are what stands between spaces. A piece may be part of a word, a word, or 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Matrix = npt.NDArray[np.float32]
+
+_SPACES = re.compile("[ \t\0]+")
+"""What the tokenizers take for a space."""
 
 _SPACE_BYTES = {"<0x20>", "<0x09>", "<0x0A>", "<0x0D>"}
 """Pieces of a model that spells in bytes."""
@@ -67,9 +71,9 @@ def align_words(weights: Matrix, src: Sequence[str], tgt: Sequence[str]) -> list
     return [(int(i), j) for j, i in enumerate(best) if words[j, i] > 0]
 
 
-def count_words(text: str) -> int:
-    """Words of a text."""
-    return len([word for word in text.replace("\t", " ").split(" ") if word])
+def split_words(text: str) -> list[str]:
+    """The words of a text."""
+    return [word for word in _SPACES.split(text) if word]
 
 
 def format_links(links: Sequence[tuple[int, int]]) -> str:

@@ -36,18 +36,23 @@ def load_recipe(arguments: Namespace) -> Recipe:
     return recipe.load_recipe(arguments.recipe, arguments.overrides)
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """A run that translates, and how it does."""
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """A run, and what may join it."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     text = "runs that translate together with it, by the mean of their probabilities"
     parser.add_argument("--ensemble", type=Path, nargs="+", default=[], metavar="RUN", help=text)
+    text = "best on the development set (default) or the last"
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help=text)
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps or auto")
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """A run that translates, and how it does."""
+    add_models(parser)
     for option in ("beam-size", "length-penalty", "batch-size"):
         key = option.replace("-", "_")
         text = f"instead of the recipe's decoding.{key}"
         parser.add_argument(f"--{option}", metavar="N", help=text)
-    text = "best on the development set (default) or the last"
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help=text)
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps or auto")
 
 
 def load_decoding(arguments: Namespace) -> Decoding:

@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from seq2seq.arguments import Parser
-from seq2seq.commands import average, evaluate, prepare, recipe, run, score, train, translate
+from seq2seq.commands import (
+    average,
+    evaluate,
+    prepare,
+    probability,
+    recipe,
+    run,
+    score,
+    train,
+    translate,
+)
 from seq2seq.console import Log
 from seq2seq.errors import UserError
 
@@ -38,6 +48,7 @@ COMMANDS: Mapping[str, Command] = {
     "evaluate": evaluate,
     "average": average,
     "translate": translate,
+    "probability": probability,
     "score": score,
     "recipe": recipe,
 }

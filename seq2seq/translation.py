@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from seq2seq.alignment import count_words
+from seq2seq.alignment import split_words
 from seq2seq.data.sentences import Part, join, joints
 
 if TYPE_CHECKING:
@@ -167,8 +167,8 @@ def _starts(texts: Sequence[str], apart: Sequence[bool]) -> list[int]:
     """The place of the first word of each text in the whole; one may go on with the last word."""
     goes_on = [not space for space in joints(texts, apart)]
     sizes = [
-        count_words(text) - (glued and any(texts[:place]) and bool(text))
+        len(split_words(text)) - (glued and any(texts[:place]) and bool(text))
         for place, (text, glued) in enumerate(zip(texts, goes_on, strict=True))
     ]
     ends = list(accumulate(sizes))
-    return [end - count_words(text) for end, text in zip(ends, texts, strict=True)]
+    return [end - len(split_words(text)) for end, text in zip(ends, texts, strict=True)]
