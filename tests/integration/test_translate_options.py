@@ -203,6 +203,14 @@ def test_tables_and_records_keep_their_fields(toy_run: Path) -> None:
     assert [len(json.loads(row)["x"]) for row in found] == [2, 1, 2]
 
 
+def texts(content: bytes) -> list[bytes | list[str]]:
+    """Lines, of JSON what doesn't depend on the neighbours to the last digit."""
+    return [
+        [each["text"] for each in json.loads(line)["translations"]] if line[:1] == b"{" else line
+        for line in content.split(b"\n")
+    ]
+
+
 @pytest.mark.parametrize(
     "options", [[], ["--json"], ["--n-best", "3"], ["--format", "tsv"], ["--scores"]], ids=str
 )
@@ -214,11 +222,13 @@ def test_going_on_with_half_a_file(toy_run: Path, options: list[str], capsys: Ca
     for size in (0, len(whole) // 3, len(whole) // 2, len(whole) - 1, len(whole)):
         Path("out").write_bytes(whole[:size])
         assert main(again) == 0
-        assert Path("out").read_bytes() == whole
+        assert texts(Path("out").read_bytes()) == texts(whole)
+    Path("out").write_bytes(whole)
     Path("in").write_text("1 2\n")
     assert main(again) == 2
     errors = capsys.readouterr().err
-    assert "out:2: is not the answer to line 2 of this input; " in errors
+    number = 1 if "tsv" in options or "--json" in options else 2
+    assert f"out:{number}: is not the answer to line {number} of this input; " in errors
     assert Path("out").read_bytes() == whole
 
 
@@ -238,7 +248,7 @@ def test_a_prompt_answers_each_line(toy_run: Path) -> None:
         text = ""
         while end not in text:
             assert select.select([ours], [], [], 60)[0], text
-            text += os.read(ours, 1000).decode()
+            text += os.read(ours, 1000).decode(errors="replace")
         return text
 
     read_until("> ")
