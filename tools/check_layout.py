@@ -36,7 +36,7 @@ LAYERS = [
     ],
     ["alignment", "choices", "forced", "run"],
     ["translation"],
-    ["details", "records"],
+    ["answers", "details"],
     ["stages", "translate"],
     ["probability", "synthesis"],
     ["prepare"],

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seq2seq.answers import FORMATS, Format, Json, JsonLines, Shown, Text, Tsv, skip_answered
 from seq2seq.arguments import add_run, load_decoding
 from seq2seq.console import is_same_file, open_output, prompt_lines
 from seq2seq.errors import UserError
-from seq2seq.records import FORMATS, Format, Json, JsonLines, Shown, Text, Tsv, skip_answered
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Decoding

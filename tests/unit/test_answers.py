@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seq2seq.answers import Json, JsonLines, Shown, Text, Tsv, skip_answered
 from seq2seq.errors import DataError, UserError
-from seq2seq.records import Json, JsonLines, Shown, Text, Tsv, skip_answered
 from seq2seq.translation import TranslatedHypothesis, Translation
 
 HYPOTHESIS = TranslatedHypothesis(
