@@ -30,6 +30,7 @@ LAYERS = [
         "data",
         "device",
         "formats",
+        "heatmap",
         "metrics",
         "model",
         "search",

@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from seq2seq.answers import FORMATS, Format, Json, JsonLines, Shown, Text, Tsv, 
 from seq2seq.arguments import add_run, load_decoding
 from seq2seq.console import is_same_file, open_output, prompt_lines
 from seq2seq.errors import UserError
+from seq2seq.heatmap import draw_attention, open_pictures
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Decoding
@@ -55,6 +57,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     text = "write which words go together, in JSON also the attention; needs a model with attention"
     parser.add_argument("--alignments", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="write JSON lines")
+    text = "draw the attention of each best translation into a folder, a .pdf file or, of a single "
+    text += "line, a .png or .svg file"
+    parser.add_argument("--attention-plot", type=Path, metavar="DIR|FILE", help=text)
     text = "translate each sentence of a line by itself, for a paragraph on each line"
     parser.add_argument(
         "--split-sentences", action="store_const", const="true", default=None, help=text
@@ -76,20 +81,28 @@ def run(arguments: Namespace) -> int:
         numbered = shown.numbered and isinstance(form, Text)
         answered, lines = skip_answered(output, lines, form, numbered=numbered)
     translator = _load(arguments, decoding)
-    details = shown.alignments or (shown.scores and not isinstance(form, Text | Tsv))
-    with open_output(output, append=arguments.resume) as file:
-        answers = _translate(
-            translator,
-            prompt_lines() if at_prompt else lines,
-            form,
-            source,
-            answered,
-            one_by_one=at_prompt,
-            details=details,
-        )
+    answers = _translate(
+        translator,
+        prompt_lines() if at_prompt else lines,
+        form,
+        source,
+        answered,
+        one_by_one=at_prompt,
+        details=arguments.attention_plot is not None
+        or shown.alignments
+        or (shown.scores and not isinstance(form, Text | Tsv)),
+    )
+    with ExitStack() as stack:
+        draw = None
+        if arguments.attention_plot is not None:
+            draw = stack.enter_context(open_pictures(arguments.attention_plot))
+        file = stack.enter_context(open_output(output, append=arguments.resume))
         for line, translation in answers:
             for answer in form.write(line, translation):
                 print(answer, file=file, flush=True)
+            best, src = translation.hypotheses[0], translation.src_tokens
+            if draw is not None and best.attention is not None and src is not None:
+                draw(translation.line + 1, draw_attention(src, best.tokens, best.attention))
     return 0
 
 
@@ -136,11 +149,12 @@ def _load(arguments: Namespace, decoding: Decoding) -> Translator:
         device=arguments.device,
         checkpoint=arguments.checkpoint,
     )
-    if arguments.alignments and not translator.has_attention:
-        raise UserError(
-            f"{arguments.run}: its model has no attention (model.decoder.attention: null), so "
-            "nothing is aligned; leave out --alignments"
-        )
+    for option in ("alignments", "attention_plot"):
+        if getattr(arguments, option) and not translator.has_attention:
+            raise UserError(
+                f"{arguments.run}: its model has no attention (model.decoder.attention: null); "
+                f"leave out --{option.replace('_', '-')}"
+            )
     return translator
 
 

@@ -375,3 +375,14 @@ def test_one_text_is_no_list_of_lines(translator: Translator) -> None:
         translator.translate("1 2 3")
     lines = iter(["1 2", "3"])
     assert len([translation.text for translation in translator.translate(lines)]) == 2
+
+
+def test_a_picture_for_each_sentence(toy_run: Path, capsys: Capture) -> None:
+    lines = ["1 2 3", "", "4 5"]
+    plain = translated(toy_run, lines)
+    assert translated(toy_run, lines, "--attention-plot", "pictures") == plain
+    assert {path.name for path in Path("pictures").iterdir()} == {"000001.png", "000003.png"}
+    assert main(["translate", str(toy_run), "-i", "in", "--attention-plot", "one.png"]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("one.png: holds one picture, but there are more lines; ")
+    assert errors.count("\n") == 1
