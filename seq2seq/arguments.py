@@ -53,6 +53,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         key = option.replace("-", "_")
         text = f"instead of the recipe's decoding.{key}"
         parser.add_argument(f"--{option}", metavar="N", help=text)
+    text = "of beam-size translations take the one that the others agree with most (minimum Bayes "
+    text += "risk), by chrf (default) or bleu"
+    parser.add_argument("--mbr", nargs="?", const="chrf", metavar="METRIC", help=text)
+    text = "translate each sentence of a line by itself, for a paragraph on each line"
+    parser.add_argument("--split-sentences", action="store_const", const="true", help=text)
 
 
 def load_decoding(arguments: Namespace) -> Decoding:
@@ -64,10 +69,8 @@ def load_decoding(arguments: Namespace) -> Decoding:
         what = "a file" if arguments.run.is_file() else "no such directory"
         what = "no recipe.yaml in it" if arguments.run.is_dir() else what
         raise RunError(f"{arguments.run}: not a run directory ({what}); `seq2seq run` makes one")
-    given = {
-        key: getattr(arguments, key, None) for key in ("beam_size", "length_penalty", "batch_size")
-    }
-    given["split_sentences"] = getattr(arguments, "split_sentences", None)
+    keys = ("beam_size", "length_penalty", "batch_size", "mbr", "split_sentences")
+    given = {key: getattr(arguments, key) for key in keys}
     given["n_best"] = getattr(arguments, "n_best", None) or "1"
     overrides = [f"decoding.{key}={value}" for key, value in given.items() if value is not None]
     if arguments.device is not None:

@@ -1,6 +1,7 @@
 """Translating lines of raw text with a trained model."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from queue import Queue
@@ -18,9 +19,11 @@ from seq2seq.errors import RunError
 from seq2seq.forced import force
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.pairwise import build_pairwise
 from seq2seq.run import CheckpointName, Run
 from seq2seq.search.beam import Hypothesis, beam_search
 from seq2seq.search.constraints import build_constraints
+from seq2seq.search.mbr import Utilities, expected_utilities
 from seq2seq.special import EOS
 from seq2seq.translation import (
     TranslatedHypothesis,
@@ -54,6 +57,7 @@ class Translator:
         decoding: settings.
         device: where the models are.
         longest: source pieces, at most, that the models know from training, if known.
+        utilities: of texts against each other, to choose by minimum Bayes risk.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Translator:
         device: torch.device,
         *,
         longest: int | None = None,
+        utilities: Utilities | None = None,
     ) -> None:
         self.ensemble = Ensemble(models)
         self.sources = [each.src for each in tokenizers]
@@ -71,6 +76,8 @@ class Translator:
         self.decoding = decoding
         self.device = device
         self.longest = longest if decoding.split_long else None
+        self.utilities = utilities
+        self.num_candidates = decoding.beam_size if utilities else decoding.n_best
         self.constraints = build_constraints(
             decoding.ban_unk, decoding.min_length, decoding.no_repeat_ngram
         )
@@ -117,7 +124,11 @@ class Translator:
             for run, own in zip(runs, tokenizers, strict=True)
         ]
         longest = min(own.data.max_length for own in recipes)
-        return cls(models, tokenizers, decoding or saved.decoding, where, longest=longest)
+        decoding = decoding or saved.decoding
+        utilities = decoding.mbr and build_pairwise(decoding.mbr, saved.evaluation)
+        return cls(
+            models, tokenizers, decoding, where, longest=longest, utilities=utilities or None
+        )
 
     @property
     def has_attention(self) -> bool:
@@ -189,6 +200,8 @@ class Translator:
         found: dict[int, list[Hypothesis]] = {}
         for batch in self._batches(lengths):
             found |= zip(batch, self._search([[own[i] for i in batch] for own in ids]), strict=True)
+        if self.utilities is not None:
+            found = {i: self._choose(candidates) for i, candidates in found.items()}
         written = {i: self._write(hypotheses) for i, hypotheses in found.items()}
         if details or self.decoding.replace_unk:
             written = self._look_again(texts, ids, found, written, details)
@@ -229,10 +242,19 @@ class Translator:
                 self.ensemble.encode(sources),
                 limits.to(self.device),
                 beam_size=decoding.beam_size,
-                n_best=decoding.n_best,
+                n_best=self.num_candidates,
                 alpha=decoding.length_penalty,
                 constraints=self.constraints,
             )
+
+    def _choose(self, candidates: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """The candidates that the others agree with most, and how much."""
+        assert self.utilities is not None
+        texts = self.target.decode([h.tokens for h in candidates])
+        log_probs = [h.log_prob for h in candidates]
+        scores = expected_utilities(texts, log_probs, self.utilities)
+        rated = [replace(h, score=score) for h, score in zip(candidates, scores, strict=True)]
+        return sorted(rated, key=lambda h: -h.score)[: self.decoding.n_best]
 
     def _write(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
         texts = self.target.decode([h.tokens for h in hypotheses])

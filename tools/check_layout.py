@@ -35,7 +35,7 @@ LAYERS = [
         "model",
         "search",
     ],
-    ["alignment", "choices", "forced", "run"],
+    ["alignment", "choices", "forced", "pairwise", "run"],
     ["translation"],
     ["answers", "details"],
     ["stages", "translate"],

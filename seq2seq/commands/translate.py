@@ -60,10 +60,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     text = "draw the attention of each best translation into a folder, a .pdf file or, of a single "
     text += "line, a .png or .svg file"
     parser.add_argument("--attention-plot", type=Path, metavar="DIR|FILE", help=text)
-    text = "translate each sentence of a line by itself, for a paragraph on each line"
-    parser.add_argument(
-        "--split-sentences", action="store_const", const="true", default=None, help=text
-    )
 
 
 def run(arguments: Namespace) -> int:

@@ -39,6 +39,11 @@ class Decoding(Section):
     split_sentences: bool = False
     """Translate each sentence of a line by itself, for text that has a paragraph on each line."""
 
+    mbr: Literal["bleu", "chrf"] | None = None
+    """Take of `beam_size` translations not the most probable one but the one that scores best
+    against all of them as references, by their probabilities (minimum Bayes risk, Kumar & Byrne
+    2004); `score` is its expected score. Try `chrf` with a beam of 20. `null`: off."""
+
     replace_unk: bool = False
     """Replace each `<unk>` by the source piece that the network attends to most when it says so
     (Luong et al. 2015), such as a name in a word-level model. Needs `ban_unk: false`."""

@@ -386,3 +386,35 @@ def test_a_picture_for_each_sentence(toy_run: Path, capsys: Capture) -> None:
     errors = capsys.readouterr().err
     assert errors.startswith("one.png: holds one picture, but there are more lines; ")
     assert errors.count("\n") == 1
+
+
+def test_minimum_bayes_risk_chooses_among_the_n_best(
+    toy_run: Path, translator: Translator, capsys: Capture
+) -> None:
+    from seq2seq.metrics import build_sentence_scorer
+    from seq2seq.recipe import Evaluation
+
+    lines = [*digits(15, seed=4), ""]
+    score, others = build_sentence_scorer("chrf", Evaluation()), 0
+    listed = list(changed(translator, n_best=5).translate(lines))
+    chosen = translated(toy_run, lines, "--mbr", "--json", "--n-best", "2")
+    plain = translated(toy_run, lines, "--mbr", "chrf")
+    for candidates, row, text in zip(listed, chosen, plain, strict=True):
+        best = json.loads(row)["translations"][0]
+        assert best["text"] == text
+        if not candidates.src:
+            continue
+        shares = np.exp([one.log_prob for one in candidates.hypotheses])
+        texts = [one.text for one in candidates.hypotheses]
+        risks = [
+            sum(
+                share * score([one], [other])[0] for share, other in zip(shares, texts, strict=True)
+            )
+            for one in texts
+        ]
+        assert best["score"] == pytest.approx(max(risks) / shares.sum(), rel=1e-5)
+        assert risks[texts.index(text)] == pytest.approx(max(risks), rel=1e-5)
+        others += text != candidates.text
+    assert others
+    assert main(["translate", str(toy_run), "-i", "in", "--mbr", "ter"]) == 2
+    assert "decoding.mbr: must be one of " in capsys.readouterr().err

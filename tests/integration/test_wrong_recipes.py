@@ -423,6 +423,10 @@ WRONG = {
         ["x.yaml:4: a ':' out of place; check the indentation, or quote the value"],
     ),
     "empty file": Wrong("# data: to do\n", ["x.yaml:1: empty; write `key: value` lines"]),
+    "nothing to choose from": Wrong(
+        "decoding: {mbr: chrf, beam_size: 1}\n",
+        ["x.yaml:2: decoding.mbr: there is nothing to choose from; set beam_size above 1, or null"],
+    ),
     "nothing to replace": Wrong(
         "decoding: {replace_unk: true}\n",
         [
