@@ -182,7 +182,8 @@ def _translate(
         texts(),
         details=details,
         as_they_come=source is None and not one_by_one,
-        window=1 if one_by_one else WINDOW,
+        # Attention takes the room of many lines.
+        window=1 if one_by_one else WINDOW // 8 if details else WINDOW,
     )
     quiet = one_by_one or not sys.stderr.isatty()
     for translation in tqdm(translations, unit=" lines", initial=answered, disable=quiet):

@@ -150,11 +150,10 @@ class Tokenizer:
             words: for each `UNK` in turn; "" leaves `<unk>`.
         """
         given = iter(words)
-        # Where words are pieces an unknown one has a space before it.
-        space = SPACE if self._unknown.startswith(" ") else ""
-        unknown = self._unknown.strip(" ").replace(" ", SPACE)
+        # Where words are pieces an unknown one has its space in it.
+        space = SPACE if self._kind == "word" else ""
         return [
-            space + (next(given, "") or unknown)
+            space + (next(given, "") or self._unknown)
             if i == UNK
             else self._processor.id_to_piece(self._to_theirs[i])
             for i in map(int, ids)
@@ -163,8 +162,9 @@ class Tokenizer:
 
     def join(self, pieces: Sequence[str]) -> str:
         """The text of pieces, known or not, in the order of ids."""
-        ordered = list(pieces[::-1] if self.is_reversed else pieces)
-        text: str = self._processor.decode_pieces(ordered)
+        # What isn't a piece of the model stays as it is, U+2581 too.
+        ordered = [each if each in self._ids else each.replace(SPACE, " ") for each in pieces]
+        text: str = self._processor.decode_pieces(ordered[:: -1 if self.is_reversed else 1])
         return text.strip(" ").replace(_SPACE_IN_TEXT, SPACE)
 
     @cached_property
@@ -178,9 +178,13 @@ class Tokenizer:
         return model
 
     @cached_property
+    def _kind(self) -> str:
+        return _model_type(self.serialize())
+
+    @cached_property
     def _unknown(self) -> str:
         text: str = self._processor.decode([self._processor.unk_id()])
-        return text
+        return text.strip(" ")
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -202,7 +206,7 @@ class Tokenizer:
 
     @cached_property
     def _segmenter(self) -> Segmenter | None:
-        build = SEGMENTERS.get(_model_type(self.serialize()))
+        build = SEGMENTERS.get(self._kind)
         scores = {
             piece: self._processor.get_score(self._to_theirs[i]) for piece, i in self._ids.items()
         }
