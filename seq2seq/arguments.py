@@ -63,24 +63,34 @@ def load_recipe(arguments: Namespace) -> Recipe:
     return recipe.load_recipe(arguments.recipe, arguments.overrides)
 
 
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """A run, and what may join it."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    text = "runs that translate together with it, by the mean of their probabilities"
+    parser.add_argument("--ensemble", type=Path, nargs="+", default=[], metavar="RUN", help=text)
+    text = "how much the run and each of these count, one number each (default: all alike)"
+    parser.add_argument("--ensemble-weights", type=_weight, nargs="+", metavar="W", help=text)
+    text = "best on the development set (default) or the last"
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help=text)
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps or auto")
+
+
 def add_run(parser: Parser) -> None:
     """A run that translates, and how it does."""
     parser.section = "decoding"
     text = "decoding.KEY=VALUE sets a key of the recipe, such as decoding.no_repeat_ngram=4; "
     text += "`seq2seq recipe --explain decoding` lists them"
     parser.add_argument_group("search", text)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    text = "runs that translate together with it, by the mean of their probabilities"
-    parser.add_argument("--ensemble", type=Path, nargs="+", default=[], metavar="RUN", help=text)
-    text = "how much the run and each of these count, one number each (default: all alike)"
-    parser.add_argument("--ensemble-weights", type=_weight, nargs="+", metavar="W", help=text)
+    add_models(parser)
     for key in DECODING_KEYS:
         option = key.replace("_", "-")
         text = f"instead of the recipe's decoding.{key}"
         parser.add_argument(f"--{option}", metavar="VALUE", help=text)
-    text = "best on the development set (default) or the last"
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help=text)
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps or auto")
+    text = "of beam-size translations take the one that the others agree with most (minimum Bayes "
+    text += "risk), by chrf (default) or bleu"
+    parser.add_argument("--mbr", nargs="?", const="chrf", metavar="METRIC", help=text)
+    text = "translate each sentence of a line by itself, for a paragraph on each line"
+    parser.add_argument("--split-sentences", action="store_const", const="true", help=text)
 
 
 def load_decoding(arguments: Namespace) -> Decoding:
@@ -92,7 +102,8 @@ def load_decoding(arguments: Namespace) -> Decoding:
         what = "a file" if arguments.run.is_file() else "no such directory"
         what = "no recipe.yaml in it" if arguments.run.is_dir() else what
         raise RunError(f"{arguments.run}: not a run directory ({what}); `seq2seq run` makes one")
-    given = {key: getattr(arguments, key, None) for key in DECODING_KEYS}
+    keys = (*DECODING_KEYS, "mbr", "split_sentences")
+    given = {key: getattr(arguments, key, None) for key in keys}
     given["n_best"] = getattr(arguments, "n_best", None)
     if not any(word.startswith("decoding.n_best=") for word in arguments.overrides):
         given["n_best"] = given["n_best"] or "1"

@@ -42,6 +42,9 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
     if recipe.decoding.shortlist and recipe.model.decoder.copy_attention:
         text = "has no part in a model that copies; set 0, or model.decoder.copy_attention: false"
         yield Conflict(text, "decoding.shortlist", "model.decoder.copy_attention")
+    if recipe.decoding.replace_unk and recipe.model.decoder.attention is None:
+        text = "knows what to copy from attention only; set false, or give the model attention"
+        yield Conflict(text, "decoding.replace_unk", "model.decoder.attention")
 
 
 def find_missing_files(recipe: Recipe) -> Iterator[Conflict]:
@@ -324,6 +327,12 @@ def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:
 
 
 def _in_decoding(decoding: Decoding) -> Iterator[Conflict]:
+    if decoding.mbr is not None and decoding.beam_size == 1:
+        text = "there is nothing to choose from; set beam_size above 1, or null"
+        yield Conflict(text, "decoding.mbr", "decoding.beam_size")
+    if decoding.replace_unk and decoding.ban_unk:
+        text = "there is no <unk> to replace; set ban_unk: false, or replace_unk: false"
+        yield Conflict(text, "decoding.replace_unk", "decoding.ban_unk")
     if not decoding.sampling and decoding.n_best > decoding.beam_size:
         text = f"must be at most beam_size ({decoding.beam_size}), not {decoding.n_best}"
         yield Conflict(text, "decoding.n_best", "decoding.beam_size")

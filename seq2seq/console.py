@@ -70,14 +70,33 @@ class Interruption:
             signal.signal(number, handler)
 
 
+def prompt_lines() -> Iterator[str]:
+    """What is typed at a terminal, line by line, with the history of the lines before."""
+    with contextlib.suppress(ImportError):  # Windows has none
+        import readline  # noqa: F401
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+    print("type a line to translate; Ctrl-D ends", file=sys.stderr, flush=True)
+    while True:
+        try:
+            yield input("> ")
+        except EOFError:
+            print()
+            return
+
+
 def is_same_file(one: Path, other: Path | None) -> bool:
     """Whether two names mean one file that exists."""
     return other is not None and one.exists() and other.exists() and one.samefile(other)
 
 
 @contextlib.contextmanager
-def open_output(path: Path | None) -> Iterator[TextIO]:
+def open_output(path: Path | None, *, append: bool = False) -> Iterator[TextIO]:
     """Open a file to write, compressed if it is named so; standard output without a name.
+
+    Args:
+        path: its name.
+        append: write after what is there.
 
     Raises:
         UserError: it cannot be written.
@@ -87,7 +106,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         return
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        file = opened(path, "wt", encoding="utf-8", newline="\n")
+        file = opened(path, "at" if append else "wt", encoding="utf-8", newline="\n")
     except OSError as error:
         reason = str(error.strerror).lower()
         raise UserError(f"{path}: cannot be written ({reason}); name another file") from None

@@ -37,3 +37,15 @@ def digest(content: Path | bytes) -> str:
         while block := file.read(1 << 20):
             found.update(block)
     return found.hexdigest()
+
+
+def drop_unfinished(path: Path) -> int:
+    """Cut what follows the last line break of a file, if it exists; the lines before that."""
+    count = size = 0
+    if path.exists():
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    count, size = count + 1, size + len(line)
+        os.truncate(path, size)
+    return count

@@ -1,39 +1,12 @@
-"""Translations and scores as the commands print them: plain text or JSON."""
+"""Scores as the commands print them: plain text or JSON."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from seq2seq.metrics import Score
-    from seq2seq.translate import Translation
-
-
-def format_translation(
-    translation: Translation, *, numbered: bool, scores: bool, as_json: bool
-) -> Iterator[str]:
-    """The lines that answer one line, an answer each, or with `as_json` one for all of them.
-
-    Args:
-        translation: what was found.
-        numbered: begin each with the number of the line that it answers.
-        scores: write the score before each.
-        as_json: write all that is known.
-    """
-    if as_json:
-        answers = [
-            {"text": h.text, "score": h.score, "log_prob": h.log_prob, "tokens": h.tokens}
-            for h in translation.hypotheses
-        ]
-        answer = {"line": translation.line + 1, "src": translation.src, "translations": answers}
-        yield json.dumps(answer, ensure_ascii=False)
-        return
-    number = f"{translation.line + 1}\t" if numbered else ""
-    for hypothesis in translation.hypotheses:
-        score = f"{hypothesis.score:.4f}\t" if scores else ""
-        yield f"{number}{score}{hypothesis.text}"
 
 
 def score_record(score: Score) -> dict[str, object]:

@@ -16,12 +16,14 @@ logger = logging.getLogger(__name__)
 
 def build_shortlister(
     run: Run, tokenizers: Tokenizers, num: int, device: torch.device
-) -> Shortlister:
-    """What finds the target pieces to look at, `num` for each source piece.
+) -> Shortlister | None:
+    """What finds the target pieces to look at, `num` for each source piece; None for 0.
 
     Raises:
         RunError: it has to be learnt, and the training pairs are gone.
     """
+    if not num:
+        return None
     path, sizes = run.lexicon_file, (len(tokenizers.src), len(tokenizers.tgt))
     if path.exists():
         lexicon = Lexicon.load(path)

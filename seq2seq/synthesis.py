@@ -6,7 +6,6 @@ broken off it goes on after the last line that was translated.
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +15,7 @@ from seq2seq import recipe as recipes
 from seq2seq.data.corpus import read_lines, read_pairs
 from seq2seq.data.glossary import digest_glossary
 from seq2seq.errors import DataError, RunError
+from seq2seq.files import drop_unfinished
 from seq2seq.run import Run
 from seq2seq.stages import Digests, building, content_key, is_done
 
@@ -166,7 +166,7 @@ def _translate(stage: Stage, device: str, folder: Path, total: int) -> None:
     from seq2seq.translate import Translator
 
     given, made = folder / _GIVEN, folder / _MADE
-    count = _drop_unfinished(made)
+    count = drop_unfinished(made)
     if count:
         logger.info("going on after %s %s lines", f"{count:,}", stage.name)
     first, *others = (one.path for one in stage.runs)
@@ -174,8 +174,7 @@ def _translate(stage: Stage, device: str, folder: Path, total: int) -> None:
     tag = f"{stage.tag} " if stage.tag else ""
     with made.open("a", encoding="utf-8", newline="\n") as file:
         for translation in translator.translate(islice(read_lines(given), count, None)):
-            # A model of bytes can spell a line break.
-            text = translation.text.replace("\n", " ")
+            text = translation.text
             file.write(f"{tag}{text}\n" if text else "\n")
             count += 1
             if count % _LINES_PER_RECORD == 0:
@@ -183,15 +182,3 @@ def _translate(stage: Stage, device: str, folder: Path, total: int) -> None:
                 done = f"{count:,} of {total:,}"
                 logger.info("%s: %s lines", stage.name, done, extra={"progress": True})
     assert count == total, (count, total)
-
-
-def _drop_unfinished(path: Path) -> int:
-    """Cut what follows the last line break of a file, if it exists; the lines before that."""
-    count = size = 0
-    if path.exists():
-        with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    count, size = count + 1, size + len(line)
-        os.truncate(path, size)
-    return count

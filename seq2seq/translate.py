@@ -1,7 +1,7 @@
 """Translating lines of raw text with a trained model."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from queue import Queue
@@ -11,21 +11,35 @@ import torch
 
 from seq2seq import recipe
 from seq2seq.data.batch import pad
+from seq2seq.data.sentences import Part, split_long, split_sentences
 from seq2seq.data.tokenizer import Tokenizers
+from seq2seq.details import Annotator
 from seq2seq.device import decoding_precision, resolve_device, tune_memory
 from seq2seq.errors import RunError
+from seq2seq.forced import force
 from seq2seq.model.coverage import Coverage
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.precision import for_search
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.model.shortlist import Shortlister
+from seq2seq.pairwise import build_pairwise
 from seq2seq.requests import Requests
 from seq2seq.run import CheckpointName, Run
 from seq2seq.search.build import Search
 from seq2seq.search.hypothesis import Hypothesis
+from seq2seq.search.mbr import Utilities, expected_utilities
 from seq2seq.search.requests import Request
 from seq2seq.shortlisting import build_shortlister
 from seq2seq.special import EOS
+from seq2seq.translation import (
+    TranslatedHypothesis,
+    Translation,
+    join_translations,
+    one_line,
+)
+
+WINDOW = 2048
+"""Lines read before the first is answered."""
 
 MAX_ROWS = 1024
 """Hypotheses searched at a time, at most, whatever the beam."""
@@ -36,42 +50,7 @@ MAX_LISTED = 64
 MAX_SOURCE_PIECES = 2**14
 """Source pieces read at a time, padding included, so that long lines travel in small company."""
 
-
-@dataclass(frozen=True)
-class TranslatedHypothesis:
-    """A translation.
-
-    Attributes:
-        text: raw text.
-        score: what hypotheses are ranked by, log-probability over length penalty.
-        log_prob: natural log-probability of the pieces.
-        tokens: the pieces.
-    """
-
-    text: str
-    score: float
-    log_prob: float
-    tokens: list[str]
-
-
-@dataclass(frozen=True)
-class Translation:
-    """The translations of a line, best first; a single empty one of a blank line.
-
-    Attributes:
-        line: number of the line, from 0.
-        src: the line.
-        hypotheses: at least one.
-    """
-
-    line: int
-    src: str
-    hypotheses: list[TranslatedHypothesis]
-
-    @property
-    def text(self) -> str:
-        """The best translation."""
-        return self.hypotheses[0].text
+__all__ = ["TranslatedHypothesis", "Translation", "Translator"]
 
 
 class Translator:
@@ -84,6 +63,8 @@ class Translator:
         device: where the models are.
         weights: by which the models count; by default all alike.
         shortlister: what narrows search down; by default nothing does.
+        longest: source pieces, at most, that the models know from training, if known.
+        utilities: of texts against each other, to choose by minimum Bayes risk.
     """
 
     def __init__(
@@ -92,29 +73,37 @@ class Translator:
         tokenizers: Sequence[Tokenizers],
         decoding: recipe.Decoding,
         device: torch.device,
+        *,
         weights: Sequence[float] | None = None,
         shortlister: Shortlister | None = None,
+        longest: int | None = None,
+        utilities: Utilities | None = None,
     ) -> None:
         precision = decoding_precision(device, decoding.precision)
         self.ensemble = Ensemble([for_search(model, precision) for model in models], weights)
+        self.exact = Ensemble(models, weights)
         self.shortlister = shortlister
         self.sources = [each.src for each in tokenizers]
         self.target = tokenizers[0].tgt
         self.decoding = decoding
         self.device = device
-        self.search = Search(decoding)
-        self.requests = Requests(decoding, self.sources[0], self.target)
         if decoding.coverage_penalty and not any(model.decoder.attention for model in models):
             raise RunError("decoding.coverage_penalty: the model has no attention; set 0")
         if shortlister is not None and any(model.copying is not None for model in models):
             raise RunError("decoding.shortlist: has no part in a model that copies; set 0")
+        self.longest = longest if decoding.split_long else None
+        self.utilities = utilities
+        self.requests = Requests(decoding, self.sources[0], self.target)
+        if utilities is not None and not decoding.sampling:
+            decoding = decoding.model_copy(update={"n_best": decoding.beam_size})
+        self.search = Search(decoding)
 
     @classmethod
     def load(
         cls,
-        run_dir: Path,
+        run_dir: str | Path,
         *,
-        ensemble: Sequence[Path] = (),
+        ensemble: Sequence[str | Path] = (),
         weights: Sequence[float] | None = None,
         decoding: recipe.Decoding | None = None,
         device: str | None = None,
@@ -141,8 +130,9 @@ class Translator:
                 f"{run_dir}: {len(weights)} weights for {1 + len(ensemble)} runs; give one for each"
             )
         tune_memory()
-        runs = [Run(path) for path in (run_dir, *ensemble)]
-        saved, *_ = [run.load_recipe() for run in runs]
+        runs = [Run(Path(path)) for path in (run_dir, *ensemble)]
+        recipes = [run.load_recipe() for run in runs]
+        saved = recipes[0]
         where = resolve_device(device or saved.device)
         tokenizers = [run.load_tokenizers() for run in runs]
         vocabulary = tokenizers[0].tgt.vocabulary
@@ -156,14 +146,32 @@ class Translator:
             run.load_model(own, checkpoint).to(where)
             for run, own in zip(runs, tokenizers, strict=True)
         ]
+        longest = min(own.data.max_length for own in recipes)
         decoding = decoding or saved.decoding
-        shortlister = None
-        if decoding.shortlist:
-            shortlister = build_shortlister(runs[0], tokenizers[0], decoding.shortlist, where)
-        return cls(models, tokenizers, decoding, where, weights, shortlister)
+        utilities = decoding.mbr and build_pairwise(decoding.mbr, saved.evaluation)
+        return cls(
+            models,
+            tokenizers,
+            decoding,
+            where,
+            weights=weights,
+            shortlister=build_shortlister(runs[0], tokenizers[0], decoding.shortlist, where),
+            longest=longest,
+            utilities=utilities or None,
+        )
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the (first) model attends to the source, so that words can be aligned."""
+        return self.ensemble.models[0].decoder.attention is not None
 
     def translate(
-        self, lines: Iterable[str], *, window: int = 2048, as_they_come: bool = False
+        self,
+        lines: Iterable[str],
+        *,
+        window: int = WINDOW,
+        as_they_come: bool = False,
+        details: bool = False,
     ) -> Iterator[Translation]:
         """Translate lines one for one, in their order.
 
@@ -173,24 +181,71 @@ class Translator:
                 searched together; their results don't depend on it.
             as_they_come: answer those that have come instead of waiting until a window is full.
                 They are read ahead in another thread.
+            details: look at each result once more for the log-probability of each piece, the
+                attention and the alignment of words.
+
+        Raises:
+            TypeError: `lines` is a single text.
         """
+        if isinstance(lines, str):
+            raise TypeError("lines: one text; give a list or an iterator of lines")
+        chunks = (_arrivals if as_they_come else _windows)(lines, window)
+        return self._translate_chunks(chunks, details)
+
+    def _translate_chunks(
+        self, chunks: Iterable[Sequence[str]], details: bool
+    ) -> Iterator[Translation]:
         start = 0
-        for chunk in (_arrivals if as_they_come else _windows)(lines, window):
-            yield from self._translate_chunk(chunk, start)
+        for chunk in chunks:
+            split = [self._split(line) for line in chunk]
+            texts = [part.text for parts in split for part in parts]
+            answers = iter(self._translate_texts(texts, details))
+            for number, (line, parts) in enumerate(zip(chunk, split, strict=True), start):
+                own = list(islice(answers, len(parts)))
+                yield join_translations(number, line, parts, own)
             start += len(chunk)
 
-    def _translate_chunk(self, chunk: Sequence[str], start: int) -> list[Translation]:
-        ids = [[[*pieces, EOS] for pieces in source.encode(chunk)] for source in self.sources]
+    def _split(self, line: str) -> list[Part]:
+        """What of a line is translated by itself, in most cases all of it."""
+        split = self.decoding.split_sentences
+        parts = split_sentences(line) if split else [Part(line, apart=True)]
+        limit = self.longest
+        # No text has more pieces than bytes, and one for the space before it.
+        if limit is None or len(line) < limit // 4 or len(line.encode()) < limit:
+            return parts
+        return [
+            piece
+            for part, size in zip(parts, self._sizes([part.text for part in parts]), strict=True)
+            for piece in (split_long(part.text, self._sizes, limit) if size > limit else [part])
+        ]
+
+    def _sizes(self, texts: Sequence[str]) -> list[int]:
+        """Pieces of each text, for the model that needs most."""
+        ids = zip(*(source.encode(texts) for source in self.sources), strict=True)
+        return [max(map(len, own)) for own in ids]
+
+    def _translate_texts(self, texts: Sequence[str], details: bool) -> list[Translation]:
+        ids = [[[*pieces, EOS] for pieces in source.encode(texts)] for source in self.sources]
         lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
-        requests = self.requests.of(chunk)
+        requests = self.requests.of(texts)
         found: dict[int, list[Hypothesis]] = {}
         for batch in self._batches(lengths):
             sources = [[own[i] for i in batch] for own in ids]
             found |= zip(batch, self._search(sources, [requests[i] for i in batch]), strict=True)
+        if self.utilities is not None:
+            found = {i: self._choose(candidates) for i, candidates in found.items()}
+        written = {i: self._write(hypotheses) for i, hypotheses in found.items()}
+        if details or self.decoding.replace_unk:
+            written = self._look_again(texts, ids, found, written, details)
         empty = [TranslatedHypothesis("", 0.0, 0.0, [])]
         return [
-            Translation(start + i, line, self._to_text(found[i]) if i in found else empty)
-            for i, line in enumerate(chunk)
+            Translation(
+                i,
+                text,
+                written.get(i, empty),
+                self.sources[0].pieces(ids[0][i]) if details and i in found else None,
+            )
+            for i, text in enumerate(texts)
         ]
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -230,12 +285,43 @@ class Translator:
                 found = self.search(ensemble.step, state, *asked)
             return found if shortlist is None else _in_full(found, shortlist.ids.tolist())
 
-    def _to_text(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
+    def _choose(self, candidates: Sequence[Hypothesis]) -> list[Hypothesis]:
+        """The candidates that the others agree with most, and how much."""
+        assert self.utilities is not None
+        texts = self.target.decode([h.tokens for h in candidates])
+        log_probs = None if self.decoding.sampling else [h.log_prob for h in candidates]
+        scores = expected_utilities(texts, log_probs, self.utilities)
+        rated = [replace(h, score=score) for h, score in zip(candidates, scores, strict=True)]
+        return sorted(rated, key=lambda h: -h.score)[: self.decoding.n_best]
+
+    def _write(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
         texts = self.target.decode([h.tokens for h in hypotheses])
         return [
-            TranslatedHypothesis(text, h.score, h.log_prob, self.target.pieces(h.tokens))
+            TranslatedHypothesis(one_line(text), h.score, h.log_prob, self.target.pieces(h.tokens))
             for text, h in zip(texts, hypotheses, strict=True)
         ]
+
+    def _look_again(
+        self,
+        texts: Sequence[str],
+        ids: Sequence[Sequence[Sequence[int]]],
+        found: Mapping[int, Sequence[Hypothesis]],
+        written: Mapping[int, Sequence[TranslatedHypothesis]],
+        details: bool,
+    ) -> dict[int, list[TranslatedHypothesis]]:
+        """What is written, with its details and, if so set, without unknown words."""
+        annotator = Annotator(
+            self.sources[0], self.target, replace_unk=self.decoding.replace_unk, keep=details
+        )
+        places = [i for i, hypotheses in found.items() for _ in hypotheses]
+        said = [h.tokens + [EOS] * h.complete for own in found.values() for h in own]
+        forced = force(self.exact, [[own[i] for i in places] for own in ids], said, self.device)
+        results, start = {}, 0
+        for i, hypotheses in written.items():
+            own = slice(start, start + len(hypotheses))
+            results[i] = annotator.annotate(texts[i], hypotheses, said[own], forced[own])
+            start = own.stop
+        return results
 
 
 def _in_full(found: list[list[Hypothesis]], ids: Sequence[int]) -> list[list[Hypothesis]]:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seq2seq.answers import FORMATS, Format, Json, JsonLines, Shown, Text, Tsv, skip_answered
 from seq2seq.arguments import Parser, add_run, load_decoding
-from seq2seq.console import is_same_file, open_output
+from seq2seq.console import is_same_file, open_output, prompt_lines
 from seq2seq.errors import UserError
-from seq2seq.formats import format_translation
+from seq2seq.heatmap import draw_attention, open_pictures
 
 if TYPE_CHECKING:
-    from seq2seq.translate import Translation
+    from seq2seq.recipe import Decoding
+    from seq2seq.translate import Translation, Translator
 
 HELP = "translate lines with a trained run"
 DESCRIPTION = """
 Translate lines with a trained run. Line n of the output answers line n of the input, blank lines
-stay blank. Standard input is answered as it comes, at a terminal line by line. With --scores a line
-is SCORE, tab, text. With --n-best K each line has K answers, best first, each a line of its own
-that begins with the number of the input line and a tab. With --json each input line gives one JSON
-object with all of this and more.
+stay blank. Standard input is answered as it comes; at a terminal there is a prompt. With --scores a
+line is SCORE, tab, text; with --alignments a tab and `i-j` for source and target words that go
+together, from 0, follow. With --n-best K each line has K answers, best first, each a line of its
+own that begins with the number of the input line and a tab. With --json each input line gives one
+JSON object with all of this, for each piece too. In TSV the answer is one more column or more, in
+JSON lines one more field.
 """
 EXAMPLE = "seq2seq translate runs/quickstart < input.en > output.de"
 LOG = False
@@ -35,20 +42,100 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--input", "-i", type=Path, metavar="FILE", help=text)
     text = "file to write instead of standard output, may be .gz"
     parser.add_argument("--output", "-o", type=Path, metavar="FILE", help=text)
+    text = "go on after the lines that the output file has already"
+    parser.add_argument("--resume", action="store_true", help=text)
+    text = "of the input: lines of text, tab-separated columns or JSON objects (default: text)"
+    parser.add_argument("--format", choices=FORMATS, default="text", help=text)
+    text = "what to translate: a column number (default: 1) or a JSON field (default: the source "
+    text += "language), a.b for one within another"
+    parser.add_argument("--field", metavar="N|NAME", help=text)
+    text = "JSON field for the translation (default: translation)"
+    parser.add_argument("--into", metavar="NAME", help=text)
     parser.add_argument("--n-best", metavar="K", help="translations of each line")
-    parser.add_argument("--scores", action="store_true", help="write the score of each translation")
+    text = "write the score of each translation, in JSON also the log-probability of each piece"
+    parser.add_argument("--scores", action="store_true", help=text)
+    text = "write which words go together, in JSON also the attention; needs a model with attention"
+    parser.add_argument("--alignments", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="write JSON lines")
+    text = "draw the attention of each best translation into a folder, a .pdf file or, of a single "
+    text += "line, a .png or .svg file"
+    parser.add_argument("--attention-plot", type=Path, metavar="DIR|FILE", help=text)
 
 
 def run(arguments: Namespace) -> int:
     """Writes an answer to each line."""
     decoding = load_decoding(arguments)
-    source = arguments.input
-    if source is not None and is_same_file(source, arguments.output):
+    form, shown = _choose_format(arguments, decoding)
+    source, output = arguments.input, arguments.output
+    if source is not None and is_same_file(source, output):
         raise UserError(f"{source}: is input and output; write to another file")
-    from tqdm import tqdm
+    if arguments.resume and output is None:
+        raise UserError("seq2seq translate: --resume goes on in a file; name it with --output")
+    at_prompt = source is None and output is None and sys.stdin.isatty() and sys.stdout.isatty()
+    lines, answered = _read_lines(source), 0
+    if arguments.resume:
+        numbered = shown.numbered and isinstance(form, Text)
+        answered, lines = skip_answered(output, lines, form, numbered=numbered)
+    translator = _load(arguments, decoding)
+    answers = _translate(
+        translator,
+        prompt_lines() if at_prompt else lines,
+        form,
+        source,
+        answered,
+        one_by_one=at_prompt,
+        details=arguments.attention_plot is not None
+        or shown.alignments
+        or (shown.scores and not isinstance(form, Text | Tsv)),
+    )
+    with ExitStack() as stack:
+        draw = None
+        if arguments.attention_plot is not None:
+            draw = stack.enter_context(open_pictures(arguments.attention_plot))
+        file = stack.enter_context(open_output(output, append=arguments.resume))
+        for line, translation in answers:
+            for answer in form.write(line, translation):
+                print(answer, file=file, flush=True)
+            best, src = translation.hypotheses[0], translation.src_tokens
+            if draw is not None and best.attention is not None and src is not None:
+                draw(translation.line + 1, draw_attention(src, best.tokens, best.attention))
+    return 0
 
+
+def _choose_format(arguments: Namespace, decoding: Decoding) -> tuple[Format, Shown]:
+    shown = Shown(decoding.n_best > 1, arguments.scores, arguments.alignments)
+    name = arguments.format
+    for option, given, fitting in (
+        ("--json", arguments.json, ("text",)),
+        ("--field", arguments.field is not None, ("tsv", "jsonl")),
+        ("--into", arguments.into is not None, ("jsonl",)),
+    ):
+        if given and name not in fitting:
+            where = " or ".join(fitting)
+            raise UserError(
+                f"seq2seq translate: {option} goes with --format {where}, not {name}; leave it out"
+            )
+    if name == "tsv":
+        return Tsv(shown, arguments.field or "1"), shown
+    if name == "jsonl":
+        from seq2seq.run import Run
+
+        field = arguments.field or Run(arguments.run).load_recipe().data.src
+        return JsonLines(shown, field, arguments.into or "translation"), shown
+    return (Json if arguments.json else Text)(shown), shown
+
+
+def _read_lines(source: Path | None) -> Iterator[str]:
     from seq2seq.data.corpus import read_lines
+
+    if source is not None:
+        return read_lines(source)
+    # A reader of its own: the interpreter dies at exit if a thread is reading `sys.stdin`.
+    stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
+    return read_lines(stdin, "standard input")
+
+
+def _load(arguments: Namespace, decoding: Decoding) -> Translator:
     from seq2seq.translate import Translator
 
     translator = Translator.load(
@@ -59,24 +146,46 @@ def run(arguments: Namespace) -> int:
         device=arguments.device,
         checkpoint=arguments.checkpoint,
     )
-    if source is None:
-        # A reader of its own: the interpreter dies at exit if a thread is reading `sys.stdin`.
-        stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
-        lines = read_lines(stdin, "standard input")
-    else:
-        lines = read_lines(source)
-    with open_output(arguments.output) as output:
-        translations: Iterable[Translation] = tqdm(
-            translator.translate(lines, as_they_come=source is None),
-            unit=" lines",
-            disable=not sys.stderr.isatty(),
-        )
-        for translation in translations:
-            for line in format_translation(
-                translation,
-                numbered=decoding.n_best > 1,
-                scores=arguments.scores,
-                as_json=arguments.json,
-            ):
-                print(line, file=output, flush=True)
-    return 0
+    for option in ("alignments", "attention_plot"):
+        if getattr(arguments, option) and not translator.has_attention:
+            raise UserError(
+                f"{arguments.run}: its model has no attention (model.decoder.attention: null); "
+                f"leave out --{option.replace('_', '-')}"
+            )
+    return translator
+
+
+def _translate(
+    translator: Translator,
+    lines: Iterable[str],
+    form: Format,
+    source: Path | None,
+    answered: int,
+    *,
+    one_by_one: bool,
+    details: bool,
+) -> Iterator[tuple[str, Translation]]:
+    """The lines after those that are answered, each with its translation."""
+    from tqdm import tqdm
+
+    from seq2seq.translate import WINDOW
+
+    waiting: deque[str] = deque()
+
+    def texts() -> Iterator[str]:
+        name = source or "standard input"
+        for number, line in enumerate(lines, answered + 1):
+            text = form.read(line, f"{name}:{number}")
+            waiting.append(line)
+            yield text
+
+    translations = translator.translate(
+        texts(),
+        details=details,
+        as_they_come=source is None and not one_by_one,
+        # Attention takes the room of many lines.
+        window=1 if one_by_one else WINDOW // 8 if details else WINDOW,
+    )
+    quiet = one_by_one or not sys.stderr.isatty()
+    for translation in tqdm(translations, unit=" lines", initial=answered, disable=quiet):
+        yield waiting.popleft(), replace(translation, line=translation.line + answered)

@@ -137,6 +137,36 @@ class Tokenizer:
             for i in map(int, ids)
         ]
 
+    def surfaces(self, text: str) -> list[str]:
+        """The pieces that `encode` cuts a text into, unknown characters as they stand there."""
+        pieces: list[str] = self._processor.encode(prepare_text(text, self.lowercase), out_type=str)
+        return pieces[::-1] if self.is_reversed else pieces
+
+    def fill_unknown(self, ids: Sequence[int], words: Sequence[str]) -> list[str]:
+        """The piece of each id as `join` takes them, with given words for the unknown ones.
+
+        Args:
+            ids: of one text.
+            words: for each `UNK` in turn; "" leaves `<unk>`.
+        """
+        given = iter(words)
+        # Where words are pieces an unknown one has its space in it.
+        space = SPACE if self._kind == "word" else ""
+        return [
+            space + (next(given, "") or self._unknown)
+            if i == UNK
+            else self._processor.id_to_piece(self._to_theirs[i])
+            for i in map(int, ids)
+            if i == UNK or i >= len(_SPECIAL)
+        ]
+
+    def join(self, pieces: Sequence[str]) -> str:
+        """The text of pieces, known or not, in the order of ids."""
+        # What isn't a piece of the model stays as it is, U+2581 too.
+        ordered = [each if each in self._ids else each.replace(SPACE, " ") for each in pieces]
+        text: str = self._processor.decode_pieces(ordered[:: -1 if self.is_reversed else 1])
+        return text.strip(" ").replace(_SPACE_IN_TEXT, SPACE)
+
     @cached_property
     def vocabulary(self) -> list[str]:
         """All pieces by id."""
@@ -146,6 +176,15 @@ class Tokenizer:
         """The SentencePiece model."""
         model: bytes = self._processor.serialized_model_proto()
         return model
+
+    @cached_property
+    def _kind(self) -> str:
+        return _model_type(self.serialize())
+
+    @cached_property
+    def _unknown(self) -> str:
+        text: str = self._processor.decode([self._processor.unk_id()])
+        return text.strip(" ")
 
     @cached_property
     def _ids(self) -> dict[str, int]:
@@ -167,7 +206,7 @@ class Tokenizer:
 
     @cached_property
     def _segmenter(self) -> Segmenter | None:
-        build = SEGMENTERS.get(_model_type(self.serialize()))
+        build = SEGMENTERS.get(self._kind)
         scores = {
             piece: self._processor.get_score(self._to_theirs[i]) for piece, i in self._ids.items()
         }

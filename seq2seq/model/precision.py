@@ -136,16 +136,17 @@ class SteppedLayers(nn.Module):
 
 
 def for_search(model: Seq2Seq, precision: str) -> Seq2Seq:
-    """A copy of a model whose decoder steps are made in the given format.
+    """A model like the given one, its decoder steps in another format.
 
     On a GPU, where the number of kernels counts, recurrent layers stay fused.
 
     Args:
-        model: it stays as it is.
+        model: it stays as it is, and must do so while the other is in use.
         precision: one of `LINEARS`.
     """
     build = LINEARS[precision]
-    model = copy.deepcopy(model).eval()
+    # What isn't replaced is shared.
+    model = copy.deepcopy(model, {id(own): own for own in model.parameters()}).eval()
     decoder = model.decoder
     if next(model.parameters()).device.type == "cpu":
         table = _gate_table(decoder)

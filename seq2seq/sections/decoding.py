@@ -67,6 +67,7 @@ class Decoding(Section):
     ones and, with a joint vocabulary, the source's own (Jean et al. 2015, section 4.1). Which ones
     is learnt from the training pairs (IBM Model 1), once per run. 20 makes search half as fast
     again, or more with large vocabularies, and leaves BLEU as it is; 0 looks at all."""
+
     max_repeats: int = Field(default=0, ge=0)
     """Never produce the same piece, or the same up to ten pieces, more than so many times in a row:
     a guard against loops that leaves other repetition alone; try 3. 0 is off."""
@@ -102,6 +103,22 @@ class Decoding(Section):
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Samples: draw from the likeliest pieces that have this probability together (nucleus
     sampling, Holtzman et al. 2020); 1 is off."""
+
+    split_long: bool = True
+    """Translate a line with more pieces than `data.max_length` in parts, as the network has seen
+    none that long: cut at the ends of sentences, else after clauses, else between words."""
+
+    split_sentences: bool = False
+    """Translate each sentence of a line by itself, for text that has a paragraph on each line."""
+
+    mbr: Literal["bleu", "chrf"] | None = None
+    """Take of `beam_size` translations not the most probable one but the one that scores best
+    against all of them as references, by their probabilities (minimum Bayes risk, Kumar & Byrne
+    2004); `score` is its expected score. Try `chrf` with a beam of 20. `null`: off."""
+
+    replace_unk: bool = False
+    """Replace each `<unk>` by the source piece that the network attends to most when it says so
+    (Luong et al. 2015), such as a name in a word-level model. Needs `ban_unk: false`."""
 
     batch_size: int = Field(default=512, ge=1)
     """Sentences searched at a time, if their hypotheses are no more than 1,024; a matter of speed

@@ -76,8 +76,8 @@ def test_constraints_name_every_dependency() -> None:
 
 
 def test_every_command_of_the_readme_runs(folder: Path) -> None:
-    script = folder / "recipes/quickstart/generate.py"
-    subprocess.run([sys.executable, str(script)], check=True)
+    generate = folder / "recipes/quickstart/generate.py"
+    subprocess.run([sys.executable, str(generate)], check=True)
     for file in (folder / "data/quickstart").iterdir():
         size = 300 if file.stem == "train" else 10
         lines = file.read_text(encoding="utf-8").split("\n")[:size]
@@ -101,6 +101,11 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr
+    (script,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 2, "")
     assert len((folder / "test.hyp").read_text(encoding="utf-8").split("\n")[:-1]) == 10
     assert {run.name for run in (folder / "runs").iterdir()} == {"quickstart", "mine", "mine-2"}
 

@@ -490,6 +490,25 @@ WRONG = {
         ["x.yaml:4: a ':' out of place; check the indentation, or quote the value"],
     ),
     "empty file": Wrong("# data: to do\n", ["x.yaml:1: empty; write `key: value` lines"]),
+    "nothing to choose from": Wrong(
+        "decoding: {mbr: chrf, beam_size: 1}\n",
+        ["x.yaml:2: decoding.mbr: there is nothing to choose from; set beam_size above 1, or null"],
+    ),
+    "nothing to replace": Wrong(
+        "decoding: {replace_unk: true}\n",
+        [
+            "x.yaml:2: decoding.replace_unk: there is no <unk> to replace; set ban_unk: false, or "
+            "replace_unk: false"
+        ],
+    ),
+    "nothing to copy from": Wrong(
+        "model:\n  decoder: {attention: null, feeding: null}\n"
+        "decoding: {replace_unk: true, ban_unk: false}\n",
+        [
+            "x.yaml:4: decoding.replace_unk: knows what to copy from attention only; set false, or "
+            "give the model attention"
+        ],
+    ),
     "list": Wrong("- data: 1\n", ["x.yaml:1: not a section of keys; write `key: value` lines"]),
     "mistake in the base": Wrong(
         "base: sub/b.yaml\ntraining: {seed: 1}\n",

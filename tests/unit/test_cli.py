@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from seq2seq.cli import COMMANDS, main
+from seq2seq.translation import TranslatedHypothesis, Translation
 
 Capture = pytest.CaptureFixture[str]
 
@@ -45,16 +46,15 @@ def run_dir(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             cls.settings = settings
             return cls()
 
-        def translate(self, lines: Iterable[str], as_they_come: bool) -> Iterator[Any]:
+        has_attention = True
+
+        def translate(self, lines: Iterable[str], **settings: Any) -> Iterator[Translation]:
             for number, line in enumerate(lines):
                 texts = [line.upper(), line.title()][: self.settings["decoding"].n_best]
-                hypotheses = [
-                    SimpleNamespace(text=t, score=-0.5, log_prob=-1.0, tokens=t.split())
-                    for t in texts
-                ]
-                yield SimpleNamespace(line=number, src=line, hypotheses=hypotheses)
+                hypotheses = [TranslatedHypothesis(t, -0.5, -1.0, t.split()) for t in texts]
+                yield Translation(number, line, hypotheses)
 
-    fake_module(monkeypatch, "translate", Translator=Translator)
+    fake_module(monkeypatch, "translate", Translator=Translator, WINDOW=100)
     return folder
 
 
@@ -64,7 +64,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
 
     def put(content: bytes) -> None:
         Path("typed").write_bytes(content)
-        stdin = SimpleNamespace(fileno=lambda: os.open("typed", os.O_RDONLY))
+        stdin = SimpleNamespace(fileno=lambda: os.open("typed", os.O_RDONLY), isatty=lambda: False)
         monkeypatch.setattr(sys, "stdin", stdin)
 
     return put
@@ -187,6 +187,19 @@ def test_translate_compressed_files(run_dir: Path, capsys: Capture) -> None:
         (["--n-best", "9"], "command line: decoding.n_best: must be at most beam_size (5), not 9"),
         (["--device", "tpu"], "command line: device: must be one of auto, cpu, cuda, mps, "
          "not 'tpu'"),
+        (["--resume"], "seq2seq translate: --resume goes on in a file; name it with --output"),
+        (["--resume", "-o", "o.gz"], "o.gz: cannot go on in a compressed file; leave out --resume "
+         "or .gz"),
+        (["--field", "2"], "seq2seq translate: --field goes with --format tsv or jsonl, not text; "
+         "leave it out"),
+        (["--json", "--format", "jsonl"], "seq2seq translate: --json goes with --format text, not "
+         "jsonl; leave it out"),
+        (["--format", "tsv", "--field", "en"], "--field: 'en' is no column; give its number, the "
+         "first one is 1"),
+        (["--format", "tsv", "--field", "2"], "standard input:1: column 2 is missing, the line has "
+         "1; separate columns by one tab, or name another --field"),
+        (["--format", "jsonl"], "standard input:1: not JSON (Expecting value); write one object a "
+         "line"),
         (["--output", "no/such"], "no/such: cannot be written (no such file or directory); "
          "name another file"),
         (["-i", "run/recipe.yaml", "-o", "run/recipe.yaml"], "run/recipe.yaml: is input and "

@@ -240,3 +240,28 @@ def test_bpe_with_all_merges_skipped_spells(tokenizers):
     tokenizer = tokenizers["bpe"]
     spelled = tokenizer.pieces(tokenizer.sample("ba ko", 1.0, 3))
     assert spelled == ["\u2581", "b", "a", "\u2581", "k", "o"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("kind", [*TYPES, "bytes", "foreign"])
+def test_pieces_can_be_filled_in_and_joined(kind, turned, tokenizers):
+    if kind == "bytes":
+        tokenizer = train(type="bpe", vocab_size=500, byte_fallback=True)
+    elif kind == "foreign":
+        tokenizer = Tokenizer(foreign_model("bpe", normalization_rule_name="identity"))
+    else:
+        tokenizer = tokenizers[kind]
+    tokenizer = tokenizer.reversed() if turned else tokenizer
+    texts = [*LINES[:20], "", f"{WORDS[0]} \u2603 {WORDS[1]}", f"{WORDS[0]} \u2603\u2603", "\u2603"]
+    for text, ids in zip(texts, tokenizer.encode(texts), strict=True):
+        surfaces = tokenizer.surfaces(text)
+        assert len(surfaces) == len(ids)
+        unknown = [
+            piece.strip("\u2581") for piece, i in zip(surfaces, ids, strict=True) if i == UNK
+        ]
+        assert tokenizer.join(tokenizer.fill_unknown(ids, unknown)) == text
+        assert all(set(word) == {"\u2603"} for word in unknown)
+        (plain,) = tokenizer.decode([ids])
+        unfilled = tokenizer.join(tokenizer.fill_unknown(ids, []))
+        # Where the model itself puts spaces around what it doesn't know, they are left out.
+        assert unfilled == " ".join(plain.split()) or kind == "foreign"

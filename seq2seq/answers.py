@@ -1,0 +1,315 @@
+"""What a line of input holds, and the line or lines that answer it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from seq2seq.alignment import format_links
+from seq2seq.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from seq2seq.translation import TranslatedHypothesis, Translation
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is told of translations besides their text.
+
+    Attributes:
+        numbered: begin each line with the number of the input line, as there may be several.
+        scores: how good they are held to be.
+        alignments: which words go with which.
+    """
+
+    numbered: bool = False
+    scores: bool = False
+    alignments: bool = False
+
+    @property
+    def details(self) -> bool:
+        """Whether a second look at translations is needed for JSON."""
+        return self.scores or self.alignments
+
+    def columns(self, hypothesis: TranslatedHypothesis) -> str:
+        """Score, text and alignment, as far as they are shown."""
+        cells = [f"{hypothesis.score:.4f}"] if self.scores else []
+        cells.append(hypothesis.text)
+        if self.alignments:
+            cells.append(format_links(hypothesis.alignment or []))
+        return "\t".join(cells)
+
+    def record(self, hypothesis: TranslatedHypothesis) -> dict[str, Any]:
+        """All that is known, for JSON."""
+        found = {
+            "text": hypothesis.text,
+            "score": hypothesis.score,
+            "log_prob": hypothesis.log_prob,
+            "tokens": hypothesis.tokens,
+        }
+        if self.scores:
+            found["log_probs"] = hypothesis.log_probs or []
+        if self.alignments:
+            weights = [] if hypothesis.attention is None else hypothesis.attention.tolist()
+            found["alignment"] = hypothesis.alignment or []
+            found["attention"] = [[round(weight, 4) for weight in row] for row in weights]
+        return found
+
+
+class Format(Protocol):
+    """A way to read lines and to answer them."""
+
+    def read(self, line: str, place: str) -> str:
+        """The text to translate; `place` is for errors."""
+
+    def write(self, line: str, translation: Translation) -> Iterator[str]:
+        """The answer to a line."""
+
+    def belongs(self, line: str, answer: str) -> bool:
+        """Whether an answer written earlier can be that to a line; for `Shown.numbered` unused."""
+
+
+class Text:
+    """Plain text; a line for each translation."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+
+    def read(self, line: str, place: str) -> str:
+        """The line."""
+        return line
+
+    def write(self, line: str, translation: Translation) -> Iterator[str]:
+        """See `Format`."""
+        number = f"{translation.line + 1}\t" if self.shown.numbered else ""
+        for hypothesis in translation.hypotheses:
+            yield number + self.shown.columns(hypothesis)
+
+    def belongs(self, line: str, answer: str) -> bool:
+        """Of blank lines the answer is known."""
+        return bool(line.strip(" \t")) or not answer.removeprefix("0.0000").strip("\t")
+
+
+class Json:
+    """Plain text; a JSON object with all translations of a line."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+
+    def read(self, line: str, place: str) -> str:
+        """The line."""
+        return line
+
+    def write(self, line: str, translation: Translation) -> Iterator[str]:
+        """See `Format`."""
+        found: dict[str, Any] = {"line": translation.line + 1, "src": translation.src}
+        if self.shown.alignments:
+            found["src_tokens"] = translation.src_tokens or []
+        found["translations"] = [self.shown.record(each) for each in translation.hypotheses]
+        yield dump(found)
+
+    def belongs(self, line: str, answer: str) -> bool:
+        """It repeats the line."""
+        return _holds(answer, {"src": line})
+
+
+class Tsv:
+    """Columns between tabs, of which one is translated; more columns for the answer.
+
+    Args:
+        shown: what the answer tells.
+        field: number of the column, from 1.
+    """
+
+    def __init__(self, shown: Shown, field: str) -> None:
+        if not field.isdecimal() or int(field) < 1:
+            raise UserError(f"--field: {field!r} is no column; give its number, the first one is 1")
+        self.shown = shown
+        self.field = int(field)
+
+    def read(self, line: str, place: str) -> str:
+        """See `Format`.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        cells = line.split("\t")
+        if len(cells) < self.field:
+            raise DataError(
+                f"{place}: column {self.field} is missing, the line has {len(cells)}; separate "
+                "columns by one tab, or name another --field"
+            )
+        return cells[self.field - 1]
+
+    def write(self, line: str, translation: Translation) -> Iterator[str]:
+        """See `Format`."""
+        yield "\t".join([line, *map(self.shown.columns, translation.hypotheses)])
+
+    def belongs(self, line: str, answer: str) -> bool:
+        """It begins with the line."""
+        return answer.startswith(f"{line}\t")
+
+
+class JsonLines:
+    """JSON objects of which one field is translated; one more field for the answer.
+
+    It is a text, or where more is shown a list of all translations. A blank line stays blank.
+
+    Args:
+        shown: what the answer tells.
+        field: name, `a.b` for one within another.
+        into: name of the answer.
+    """
+
+    def __init__(self, shown: Shown, field: str, into: str) -> None:
+        self.shown = shown
+        self.field = field
+        self.into = into
+
+    def read(self, line: str, place: str) -> str:
+        """See `Format`.
+
+        Raises:
+            DataError: it isn't JSON, has no such text or an answer already.
+        """
+        if not line.strip():
+            return ""
+        record = _load(line, place)
+        if self.into in record:
+            raise DataError(f"{place}: has a field {self.into!r} already; name another with --into")
+        value: Any = record
+        for name in [self.field] if self.field in record else self.field.split("."):
+            if not isinstance(value, dict) or name not in value:
+                there = ", ".join(map(str, value)) if isinstance(value, dict) else "no record"
+                raise DataError(
+                    f"{place}: no field {self.field!r} (there: {there[:100]}); name it with --field"
+                )
+            value = value[name]
+        if not isinstance(value, str):
+            raise DataError(
+                f"{place}: field {self.field!r} holds {type(value).__name__}, not text; name "
+                "another with --field or mend the data"
+            )
+        # JSON can spell half a character.
+        return value.replace("\n", " ").encode("utf-8", "replace").decode()
+
+    def write(self, line: str, translation: Translation) -> Iterator[str]:
+        """See `Format`."""
+        if not line.strip():
+            yield ""
+            return
+        answer: Any = translation.text
+        if self.shown.numbered or self.shown.details:
+            answer = [self.shown.record(each) for each in translation.hypotheses]
+        record = json.loads(line)
+        record[self.into] = answer
+        if self.shown.alignments:
+            record[f"{self.into}_src_tokens"] = translation.src_tokens or []
+        yield dump(record)
+
+    def belongs(self, line: str, answer: str) -> bool:
+        """It repeats the record."""
+        return _holds(answer, _load(line, "")) if line.strip() else not answer
+
+
+FORMATS = ("text", "tsv", "jsonl")
+"""Formats of input by name."""
+
+
+def dump(record: dict[str, Any]) -> str:
+    """A line of JSON, in escapes only if it has half a character, which UTF-8 cannot spell."""
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return json.dumps(record)
+    return line
+
+
+def _load(line: str, place: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except RecursionError:
+        raise DataError(f"{place}: JSON nested too deeply; write one object a line") from None
+    except ValueError as error:
+        reason = getattr(error, "msg", str(error))
+        raise DataError(f"{place}: not JSON ({reason}); write one object a line") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{place}: not a JSON object; write one object a line")
+    return record
+
+
+def _holds(answer: str, wanted: dict[str, Any]) -> bool:
+    try:
+        record = _load(answer, "")
+    except DataError:
+        return False
+    return all(key in record and record[key] == value for key, value in wanted.items())
+
+
+def skip_answered(
+    path: Path, lines: Iterator[str], form: Format, *, numbered: bool
+) -> tuple[int, Iterator[str]]:
+    """Cut a half-done output down to the answers that are whole, to go on after these.
+
+    Args:
+        path: the output, which need not exist.
+        lines: the input.
+        form: how it is answered.
+        numbered: a line may have several answers, which begin with its number. The last line that
+            has some is answered again, for they may not be all.
+
+    Returns:
+        The number of lines that are answered, and the rest of the input.
+
+    Raises:
+        UserError: the output isn't of this input.
+    """
+    if path.suffix == ".gz":
+        raise UserError(f"{path}: cannot go on in a compressed file; leave out --resume or .gz")
+    answered = start = end = 0
+    line: str | None = None
+    for first, last, answer in _answers(path, numbered):
+        line = next(lines, None)
+        answered, start, end = answered + 1, first, last
+        if line is None or answer is None or not (numbered or form.belongs(line, answer)):
+            raise UserError(
+                f"{path}:{answered}: is not the answer to line {answered} of this input; give the "
+                "input and the options that it was made with, or leave out --resume"
+            )
+    if numbered and line is not None:
+        answered, end, lines = answered - 1, start, chain([line], lines)
+    if path.exists():
+        os.truncate(path, end)
+    return answered, lines
+
+
+def _answers(path: Path, numbered: bool) -> Iterator[tuple[int, int, str | None]]:
+    """For each line in turn where its answer begins and ends, and its text if it is one.
+
+    What follows the last line break isn't whole.
+    """
+    start = end = count = 0
+    answer: str | None = None
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            text = line.decode("utf-8", "replace").removesuffix("\n")
+            goes_on = numbered and text.startswith(f"{count}\t")
+            if count and not goes_on:
+                yield start, end, answer
+                start = end
+            if not goes_on:
+                count += 1
+                answer = text if not numbered or text.startswith(f"{count}\t") else None
+            end += len(line)
+    if count:
+        yield start, end, answer

@@ -1,0 +1,110 @@
+"""Probabilities of given translations."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seq2seq.answers import dump
+from seq2seq.arguments import add_models
+from seq2seq.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from seq2seq.probability import Probability
+
+HELP = "say how likely a run holds given translations to be"
+DESCRIPTION = """
+Say how likely a run holds each line of TGT to be as the translation of the same line of SRC, for
+reranking and cleaning: natural log-probability, tab, perplexity of its pieces (end mark counted).
+Without files, pairs are read from standard input, source and target between a tab. Those of all
+lines together are told on stderr.
+"""
+EXAMPLE = "seq2seq probability runs/quickstart input.en output.de"
+LOG = False
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Its words."""
+    add_models(parser)
+    parser.add_argument("src", nargs="?", type=Path, metavar="SRC", help="file of source lines")
+    parser.add_argument("tgt", nargs="?", type=Path, metavar="TGT", help="file of translations")
+    shown = parser.add_mutually_exclusive_group()
+    text = "after a tab, give each piece and its log-probability"
+    shown.add_argument("--pieces", action="store_true", help=text)
+    text = "after a tab, give each word and its log-probability"
+    shown.add_argument("--words", action="store_true", help=text)
+    text = "write a JSON object for each line, with pieces and words"
+    shown.add_argument("--json", action="store_true", help=text)
+
+
+def run(arguments: Namespace) -> int:
+    """Writes the probability of each pair."""
+    if arguments.src is not None and arguments.tgt is None:
+        raise UserError("seq2seq probability: give SRC and TGT, or pairs on standard input")
+    pairs = _read_pairs(arguments.src, arguments.tgt)
+    from seq2seq.probability import find_probabilities, perplexity
+    from seq2seq.translate import Translator
+
+    translator = Translator.load(
+        arguments.run,
+        ensemble=arguments.ensemble,
+        device=arguments.device,
+        checkpoint=arguments.checkpoint,
+    )
+    lines, total, count = 0, 0.0, 0
+    for one in find_probabilities(translator, pairs):
+        print(_format(one, arguments), flush=True)
+        lines, total, count = lines + 1, total + one.log_prob, count + len(one.tokens)
+    if count:
+        text = f"{lines:,} pairs: log-probability {total:.2f}, perplexity"
+        print(text, f"{perplexity(total, count):.4f}", file=sys.stderr)
+    return 0
+
+
+def _format(one: Probability, arguments: Namespace) -> str:
+    if arguments.json:
+        return dump(
+            {
+                "line": one.line + 1,
+                "src": one.src,
+                "tgt": one.tgt,
+                "log_prob": one.log_prob,
+                "perplexity": one.perplexity,
+                "tokens": one.tokens,
+                "log_probs": one.log_probs,
+                "words": one.words,
+            }
+        )
+    parts: Iterable[tuple[str, float]] = ()
+    if arguments.pieces:
+        parts = zip(one.tokens, one.log_probs, strict=True)
+    elif arguments.words:
+        parts = one.words
+    cells = [f"{one.log_prob:.4f}", f"{one.perplexity:.4f}"]
+    shown = " ".join(f"{text} {value:.4f}" for text, value in parts)
+    return "\t".join([*cells, shown] if shown else cells)
+
+
+def _read_pairs(src: Path | None, tgt: Path | None) -> Iterator[tuple[str, str]]:
+    from seq2seq.data.corpus import read_lines
+
+    if src is None or tgt is None:
+        for number, line in enumerate(read_lines(sys.stdin.buffer, "standard input"), 1):
+            cells = line.split("\t")
+            if len(cells) != 2:
+                what = f"standard input:{number}: {len(cells)} columns"
+                raise DataError(f"{what}; give source and target with one tab between them")
+            yield cells[0], cells[1]
+        return
+    for number, (one, other) in enumerate(zip_longest(read_lines(src), read_lines(tgt)), 1):
+        if one is None or other is None:
+            shorter, longer = (src, tgt) if one is None else (tgt, src)
+            raise DataError(
+                f"{shorter}: ends after {number - 1} lines, but {longer} goes on; the two must "
+                "match line by line"
+            )
+        yield one, other
