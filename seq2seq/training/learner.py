@@ -1,6 +1,5 @@
 """All tensors that training changes: weights, their moving average, the update rule's memory."""
 
-import torch
 from torch import Tensor
 
 from seq2seq import checkpoint as checkpoints
@@ -53,16 +52,12 @@ class Learner:
             self.average = build_average(self.model, self.section.ema_decay)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that `restore` needs, the state of the random numbers included."""
+        """Everything that `restore` needs; random numbers have no state, see `seeding`."""
         tensors = checkpoints.weights_of(self.model)
         if self.average is not None:
             tensors |= checkpoints.weights_of(self.average.module, "average")
             tensors["averaged"] = self.average.n_averaged
-        tensors |= checkpoints.optimizer_tensors(self.optimizer)
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        return tensors
+        return tensors | checkpoints.optimizer_tensors(self.optimizer)
 
     def restore(self, saved: Checkpoint) -> None:
         """Go back to where `tensors` were taken."""
@@ -71,6 +66,3 @@ class Learner:
             checkpoints.load_weights(self.average.module, saved.part("average"))
             self.average.n_averaged.copy_(saved.tensors["averaged"])
         checkpoints.load_optimizer(self.optimizer, saved.part("optimizer"))
-        torch.set_rng_state(saved.tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in saved.tensors:
-            torch.cuda.set_rng_state(saved.tensors["random.cuda"], self.device)

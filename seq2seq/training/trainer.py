@@ -28,6 +28,7 @@ from seq2seq.training.log import MetricsLog, progress_line, validation_line
 from seq2seq.training.objective import Objective
 from seq2seq.training.optim import Plateau, learning_rate
 from seq2seq.training.progress import Progress, Tally
+from seq2seq.training.seeding import seed_update
 from seq2seq.training.validation import Validator, perplexity
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Trainer:
         self.objective = objective
         self.validator = validator
         self.run = run
+        self.seed = seed
         self.data_key = data_key
         self.device = self.learner.device
         self.sampler = Sampler(
@@ -78,7 +80,6 @@ class Trainer:
         self.progress = Progress()
         self.tally = Tally()
         self.updates_per_epoch = math.ceil(len(self.sampler.batches(0)) / section.accumulate)
-        torch.manual_seed(seed)
 
     def fit(self, stop: Callable[[], bool]) -> Status:
         """Train to the end, or until `stop` says so after an update; the state is saved then."""
@@ -107,6 +108,7 @@ class Trainer:
         started = time.monotonic()
         progress = self.progress
         self.model.train()
+        seed_update(self.seed, progress.update + 1, rank=0)
         batches = [load_batch(self.train, index, progress.epoch) for index in group]
         size = sum(self.objective.size(batch) for batch in batches)
         rate = learning_rate(
