@@ -7,6 +7,7 @@ import platform
 import torch
 
 from seq2seq.errors import SettingsError
+from seq2seq.parallel import num_local
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MEBIBYTE = 2**20
@@ -17,13 +18,16 @@ def resolve_device(name: str) -> torch.device:
     """The device of a recipe's `device` key.
 
     Raises:
-        SettingsError: the machine has no such device.
+        SettingsError: the machine has no such device, or too few for the processes on it.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _has_mps()}
     if name == "auto":
         name = next(n for n in ("cuda", "mps", "cpu") if available[n])
     if not available[name]:
         raise SettingsError([f"device: this machine has no '{name}'; use 'auto' or 'cpu'"])
+    if name == "cuda" and 1 < num_local() > torch.cuda.device_count():
+        counts = f"{torch.cuda.device_count()} GPUs for {num_local()} processes"
+        raise SettingsError([f"device: {counts}; lower torchrun's --nproc-per-node, or use 'cpu'"])
     return torch.device(name)
 
 
@@ -39,8 +43,32 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Context in which products are made in the recipe's `training.precision`."""
-    enabled = precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    if precision == "auto":
+        precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
+    kind = torch.float16 if precision == "float16" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=precision != "float32")
+
+
+def check_precision(device: torch.device, precision: str) -> None:
+    """See that a device can train in the recipe's `training.precision`.
+
+    Raises:
+        SettingsError: it can't.
+    """
+    if precision == "float16" and device.type != "cuda":
+        raise SettingsError(
+            [f"training.precision: float16 needs a GPU, not '{device.type}'; use 'auto'"]
+        )
+
+
+def be_deterministic() -> None:
+    """Have torch choose kernels that give the same bits each time; before the first product."""
+    # What cuBLAS asks for.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic = True
+    # It would only fill memory that nobody reads, which takes time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def tune_memory() -> None:

@@ -16,6 +16,7 @@ from seq2seq.device import resolve_device, tune_memory
 from seq2seq.errors import RunError
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.parallel import ALONE, World
 from seq2seq.run import CheckpointName, Run
 from seq2seq.search.beam import Hypothesis, beam_search
 from seq2seq.search.constraints import build_constraints
@@ -77,6 +78,7 @@ class Translator:
         tokenizers: of each model. Their source sides may differ, the target sides may not.
         decoding: settings.
         device: where the models are.
+        world: the processes that share the lines; all are given the same ones.
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class Translator:
         tokenizers: Sequence[Tokenizers],
         decoding: recipe.Decoding,
         device: torch.device,
+        world: World = ALONE,
     ) -> None:
         self.ensemble = Ensemble(models)
         self.sources = [each.src for each in tokenizers]
         self.target = tokenizers[0].tgt
         self.decoding = decoding
         self.device = device
+        self.world = world
         self.constraints = build_constraints(
             decoding.ban_unk, decoding.min_length, decoding.no_repeat_ngram
         )
@@ -104,6 +108,7 @@ class Translator:
         decoding: recipe.Decoding | None = None,
         device: str | None = None,
         checkpoint: CheckpointName = "best",
+        world: World = ALONE,
     ) -> "Translator":
         """Load from a run directory; settings that aren't given are those of its recipe.
 
@@ -113,6 +118,7 @@ class Translator:
             decoding: search settings.
             device: name of the device.
             checkpoint: the weights to use, of all runs.
+            world: the processes that translate together.
 
         Raises:
             RunError: there is no trained model in one of the directories, or their target
@@ -135,7 +141,7 @@ class Translator:
             run.load_model(own, checkpoint).to(where)
             for run, own in zip(runs, tokenizers, strict=True)
         ]
-        return cls(models, tokenizers, decoding or saved.decoding, where)
+        return cls(models, tokenizers, decoding or saved.decoding, where, world)
 
     def translate(
         self, lines: Iterable[str], *, window: int = 2048, as_they_come: bool = False
@@ -144,22 +150,27 @@ class Translator:
 
         Args:
             lines: raw text; blank lines stay blank.
-            window: lines read before the first is answered. They are sorted by length to be
-                searched together; their results don't depend on it.
+            window: lines for each process that are read before the first is answered. They are
+                sorted by length to be searched together; their results don't depend on it.
             as_they_come: answer those that have come instead of waiting until a window is full.
                 They are read ahead in another thread.
         """
         start = 0
-        for chunk in (_arrivals if as_they_come else _windows)(lines, window):
+        for chunk in (_arrivals if as_they_come else _windows)(lines, window * self.world.size):
             yield from self._translate_chunk(chunk, start)
             start += len(chunk)
 
     def _translate_chunk(self, chunk: Sequence[str], start: int) -> list[Translation]:
         ids = [[[*pieces, EOS] for pieces in source.encode(chunk)] for source in self.sources]
         lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
+
+        def search(batch: Sequence[int]) -> list[list[Hypothesis]]:
+            return self._search([[own[i] for i in batch] for own in ids])
+
         found: dict[int, list[Hypothesis]] = {}
-        for batch in self._batches(lengths):
-            found |= zip(batch, self._search([[own[i] for i in batch] for own in ids]), strict=True)
+        batches = list(self._batches(lengths))
+        for batch, hypotheses in zip(batches, self.world.map(search, batches), strict=True):
+            found |= zip(batch, hypotheses, strict=True)
         empty = [TranslatedHypothesis("", 0.0, 0.0, [])]
         return [
             Translation(start + i, line, self._to_text(found[i]) if i in found else empty)

@@ -18,7 +18,7 @@ PACKAGE = "seq2seq"
 
 LAYERS = [
     ["errors", "files", "special"],
-    ["keys", "nodes"],
+    ["keys", "nodes", "parallel"],
     ["settings"],
     ["sources"],
     ["conflicts", "sections"],

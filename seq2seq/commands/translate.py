@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
@@ -43,7 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Writes an answer to each line."""
     decoding = load_decoding(arguments)
-    source = arguments.input
+    source, world = arguments.input, arguments.world
+    if source is None and world.size > 1:
+        raise UserError("seq2seq translate: several processes can't share stdin; give --input")
     if source is not None and is_same_file(source, arguments.output):
         raise UserError(f"{source}: is input and output; write to another file")
     from tqdm import tqdm
@@ -57,6 +60,7 @@ def run(arguments: Namespace) -> int:
         decoding=decoding,
         device=arguments.device,
         checkpoint=arguments.checkpoint,
+        world=world,
     )
     if source is None:
         # A reader of its own: the interpreter dies at exit if a thread is reading `sys.stdin`.
@@ -64,7 +68,7 @@ def run(arguments: Namespace) -> int:
         lines = read_lines(stdin, "standard input")
     else:
         lines = read_lines(source)
-    with open_output(arguments.output) as output:
+    with open_output(arguments.output if world.is_first else Path(os.devnull)) as output:
         translations: Iterable[Translation] = tqdm(
             translator.translate(lines, as_they_come=source is None),
             unit=" lines",

@@ -1,11 +1,15 @@
 """All tensors that training changes: weights, their moving average, the update rule's memory."""
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from seq2seq import checkpoint as checkpoints
 from seq2seq import recipe
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.parallel import World
 from seq2seq.training.optim import build_average, build_optimizer, clip_gradients, shrink
 
 
@@ -17,13 +21,16 @@ class Learner:
         device: where it is.
         optimizer: the update rule.
         average: the moving average.
+        scaler: of the loss in float16; of no effect otherwise.
     """
 
-    def __init__(self, section: recipe.Training, model: Seq2Seq) -> None:
+    def __init__(self, section: recipe.Training, model: Seq2Seq, world: World) -> None:
         self.section = section
         self.model = model
+        self.world = world
         self.device = next(model.parameters()).device
         self.optimizer = build_optimizer(section, model.parameters())
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=section.precision == "float16")
         self.average = build_average(model, section.ema_decay) if section.ema_decay else None
 
     @property
@@ -33,12 +40,19 @@ class Learner:
         assert isinstance(model, Seq2Seq)
         return model
 
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss to those that the weights have."""
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
     def step(self, learning_rate: float) -> None:
-        """Update the weights by the gradients that they have."""
+        """Update the weights by the gradients that they have, summed over all processes."""
+        self.world.sum_gradients(self.model.parameters())
+        self.scaler.unscale_(self.optimizer)
         clip_gradients(self.section, self.model.parameters())
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         if self.section.l1:
             shrink(self.model.parameters(), learning_rate * self.section.l1)
         if self.average is not None:
@@ -59,10 +73,16 @@ class Learner:
             tensors["averaged"] = self.average.n_averaged
         return tensors | checkpoints.optimizer_tensors(self.optimizer)
 
+    def values(self) -> dict[str, Any]:
+        """What `restore` needs besides."""
+        return {"scale": self.scaler.state_dict()}
+
     def restore(self, saved: Checkpoint) -> None:
-        """Go back to where `tensors` were taken."""
+        """Go back to where `tensors` and `values` were taken."""
         checkpoints.load_weights(self.model, saved.part("model"))
         if self.average is not None:
             checkpoints.load_weights(self.average.module, saved.part("average"))
             self.average.n_averaged.copy_(saved.tensors["averaged"])
         checkpoints.load_optimizer(self.optimizer, saved.part("optimizer"))
+        if scale := saved.values.get("scale"):
+            self.scaler.load_state_dict(scale)
