@@ -25,8 +25,9 @@ def resolve_device(name: str) -> torch.device:
         name = next(n for n in ("cuda", "mps", "cpu") if available[n])
     if not available[name]:
         raise SettingsError([f"device: this machine has no '{name}'; use 'auto' or 'cpu'"])
-    if name == "cuda" and 1 < num_local() > torch.cuda.device_count():
-        counts = f"{torch.cuda.device_count()} GPUs for {num_local()} processes"
+    num_devices = {"cuda": torch.cuda.device_count(), "mps": 1}.get(name, num_local())
+    if 1 < num_local() > num_devices:
+        counts = f"{num_local()} processes for {num_devices} of '{name}'"
         raise SettingsError([f"device: {counts}; lower torchrun's --nproc-per-node, or use 'cpu'"])
     return torch.device(name)
 

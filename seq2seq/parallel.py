@@ -8,6 +8,7 @@ once when a process has ended; gradients go through NCCL where they are on a GPU
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -206,9 +207,11 @@ def _noticing_ends() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        # Gloo begins with a place in its source and ends with advice.
+        why = re.sub(r"^\[\S+\] ", "", re.split(r"\n|\. ", str(error))[0])
         raise RunError(
-            "another process of this run has ended; see what it said, and give the same command "
-            "again: training goes on from the last checkpoint"
+            f"another process of this run has ended ({why}); see what it said, and give the same "
+            "command again: training goes on from the last checkpoint"
         ) from error
 
 

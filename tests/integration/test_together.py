@@ -120,18 +120,18 @@ def test_processes_that_end_and_others_that_go_on(tmp_path: Path) -> None:
     train(alone)
     words = [str(path), *settings, f"output_dir={tmp_path}/run"]
     recipe = load_recipe(path, words[1:])
-    command = ["-c", INTERRUPTED]
 
     killed = ["1", "25", str(int(signal.SIGKILL)), "train"]
-    told = company.run_together(2, *command, *killed, *words)
+    told = company.run_together(2, INTERRUPTED, *killed, *words)
     assert [status for status, _, _ in told] == [2, -signal.SIGKILL]
     *log, last = told[0][2].splitlines()
     assert "in 2 processes" in "".join(log)
-    assert last.startswith("another process of this run has ended; ")
+    assert last.startswith("another process of this run has ended (")
+    assert last.endswith("give the same command again: training goes on from the last checkpoint")
     assert told[1][1:] == ("", "")
 
     stopped = ["2", "37", str(int(signal.SIGTERM)), "train"]
-    told = company.run_together(3, *command, *stopped, *words)
+    told = company.run_together(3, INTERRUPTED, *stopped, *words)
     assert [status for status, _, _ in told] == [130, 130, 143]
     errors = told[0][2]
     assert "resuming after update 20" in errors
@@ -142,7 +142,7 @@ def test_processes_that_end_and_others_that_go_on(tmp_path: Path) -> None:
 
     source, target = tmp_path / "test.in", tmp_path / "found"
     files = [str(source), str(target)]
-    told = company.run_together(2, "-c", RUN_THEN_TRANSLATE, *files, *words)
+    told = company.run_together(2, RUN_THEN_TRANSLATE, *files, *words)
     assert [status for status, _, _ in told] == [0, 0], told
     assert "resuming after update 38" in told[0][2]
     assert told[0][1].count("accuracy") == 1

@@ -48,7 +48,9 @@ def test_each_process_has_its_gpu(monkeypatch, name):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert resolve_device(name).type == "cuda"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
-    with pytest.raises(SettingsError, match="device: 2 GPUs for 3 processes; lower torchrun's"):
+    with pytest.raises(
+        SettingsError, match="device: 3 processes for 2 of 'cuda'; lower torchrun's"
+    ):
         resolve_device(name)
     assert resolve_device("cpu").type == "cpu"
 

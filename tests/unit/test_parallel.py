@@ -47,7 +47,7 @@ with parallel.connected() as world:
 
 def test_three_processes(tmp_path):
     file = tmp_path / "acts"
-    told = run_together(3, "-c", TOGETHER, str(file))
+    told = run_together(3, TOGETHER, str(file))
     assert [status for status, _, _ in told] == [0, 0, 0], told
     found = [json.loads(output) for _, output, _ in told]
     for one in found:
@@ -81,16 +81,15 @@ sys.exit(cli.main(["score", "a", "b"]))
 """
 
 
-@pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize(
-    ("error", "status", "says"),
+    ("rank", "error", "status", "says"),
     [
-        ('errors.DataError("x: bad; mend it")', 2, "x: bad; mend it\n"),
-        ("KeyboardInterrupt", 130, ""),
+        (1, 'errors.DataError("x: bad; mend it")', 2, "x: bad; mend it\n"),
+        (0, "KeyboardInterrupt", 130, ""),
     ],
 )
 def test_one_process_tells_what_is_wrong(rank: int, error: str, status: int, says: str) -> None:
-    told = run_together(2, "-c", FAILING.format(error), str(rank))
+    told = run_together(2, FAILING.format(error), str(rank))
     assert [output for _, output, _ in told] == ["output\n", ""]
     assert told[rank][0] == status
     assert told[1 - rank][0] == 2
@@ -99,7 +98,7 @@ def test_one_process_tells_what_is_wrong(rank: int, error: str, status: int, say
 
 
 def test_a_bug_shows_one_traceback() -> None:
-    told = run_together(2, "-c", FAILING.format("ZeroDivisionError") + "\n", "1")
+    told = run_together(2, FAILING.format("ZeroDivisionError") + "\n", "1")
     assert "ZeroDivisionError" in told[1][2]
     assert told[0][1:] == ("output\n", "")
 
