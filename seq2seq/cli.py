@@ -24,8 +24,9 @@ from seq2seq.commands import (
     train,
     translate,
 )
-from seq2seq.console import Log
+from seq2seq.console import Log, speaking
 from seq2seq.errors import UserError
+from seq2seq.parallel import connected
 
 
 class Command(Protocol):
@@ -74,11 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger = logging.getLogger("seq2seq")
     logger.addHandler(handler)
     try:
-        arguments = build_parser().parse_args(words or ["--help"])
-        logger.setLevel(logging.INFO if arguments.log else logging.WARNING)
-        arguments.again = shlex.join(["seq2seq", *words])
-        status = COMMANDS[arguments.command].run(arguments)
-        sys.stdout.flush()
+        with connected() as world, speaking(world.is_first):
+            arguments = build_parser().parse_args(words or ["--help"])
+            logger.setLevel(logging.INFO if arguments.log else logging.WARNING)
+            arguments.again = shlex.join([*world.launcher, "seq2seq", *words])
+            arguments.world = world
+            status = COMMANDS[arguments.command].run(arguments)
+            sys.stdout.flush()
         return status
     except SystemExit as exit_:  # argparse has printed its help
         return int(exit_.code or 0)

@@ -33,6 +33,9 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
         keys = "model.decoder.copy_attention", "tokenizer.joint"
         yield Conflict("needs one vocabulary; set tokenizer.joint: true", *keys)
     yield from _in_training(recipe.training)
+    if recipe.training.precision == "float16" and recipe.device in ("cpu", "mps"):
+        text = f"float16 needs a GPU, not device: {recipe.device}; use auto or device: cuda"
+        yield Conflict(text, "training.precision", "device")
     yield from _in_beginning(recipe)
     yield from _between_model_and_training(recipe.model, recipe.training)
     yield from _in_decoding(recipe.decoding)

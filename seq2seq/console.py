@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,20 @@ class Log(logging.Handler):
         if self._width:
             print(file=sys.stderr, flush=True)
             self._width = 0
+
+
+@contextlib.contextmanager
+def speaking(aloud: bool) -> Iterator[None]:
+    """Let what is printed be seen, or nobody see it."""
+    if aloud:
+        yield
+        return
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
 
 
 class Interruption:

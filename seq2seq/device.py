@@ -8,6 +8,7 @@ import platform
 import torch
 
 from seq2seq.errors import SettingsError
+from seq2seq.parallel import num_local
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +21,17 @@ def resolve_device(name: str) -> torch.device:
     """The device of a recipe's `device` key.
 
     Raises:
-        SettingsError: the machine has no such device.
+        SettingsError: the machine has no such device, or too few for the processes on it.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _has_mps()}
     if name == "auto":
         name = next(n for n in ("cuda", "mps", "cpu") if available[n])
     if not available[name]:
         raise SettingsError([f"device: this machine has no '{name}'; use 'auto' or 'cpu'"])
+    num_devices = {"cuda": torch.cuda.device_count(), "mps": 1}.get(name, num_local())
+    if 1 < num_local() > num_devices:
+        counts = f"{num_local()} processes for {num_devices} of '{name}'"
+        raise SettingsError([f"device: {counts}; lower torchrun's --nproc-per-node, or use 'cpu'"])
     return torch.device(name)
 
 
@@ -61,8 +66,32 @@ def decoding_precision(device: torch.device, wanted: str) -> str:
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Context in which products are made in the recipe's `training.precision`."""
-    enabled = precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    if precision == "auto":
+        precision = "bfloat16" if has_fast_bfloat16(device) else "float32"
+    kind = torch.float16 if precision == "float16" else torch.bfloat16
+    return torch.autocast(device.type, kind, enabled=precision != "float32")
+
+
+def check_precision(device: torch.device, precision: str) -> None:
+    """See that a device can train in the recipe's `training.precision`.
+
+    Raises:
+        SettingsError: it can't.
+    """
+    if precision == "float16" and device.type != "cuda":
+        raise SettingsError(
+            [f"training.precision: float16 needs a GPU, not '{device.type}'; use 'auto'"]
+        )
+
+
+def be_deterministic() -> None:
+    """Have torch choose kernels that give the same bits each time; before the first product."""
+    # What cuBLAS asks for.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic = True
+    # It would only fill memory that nobody reads, which takes time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def tune_memory() -> None:

@@ -13,11 +13,14 @@ from seq2seq.data.corpus import read_pairs
 from seq2seq.data.glossary import digest_glossary
 from seq2seq.files import digest, write_text
 from seq2seq.metrics import Score, score
+from seq2seq.parallel import ALONE, World
 from seq2seq.run import CheckpointName, Run
 from seq2seq.scoring.suspicion import suspicions
 
 if TYPE_CHECKING:
     from seq2seq.translate import Translator
+
+Pairs = list[tuple[str, str]]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ def evaluate(
     decoding: recipe.Decoding | None = None,
     device: str | None = None,
     checkpoint: CheckpointName = "best",
+    world: World = ALONE,
 ) -> dict[str, list[Score]]:
     """Translate and score each test set of a run's recipe.
 
@@ -47,6 +51,7 @@ def evaluate(
         decoding: search settings other than the recipe's.
         device: device other than the recipe's.
         checkpoint: the weights to use.
+        world: the processes that share the lines.
 
     Returns:
         Scores by the name of the test set.
@@ -68,63 +73,66 @@ def evaluate(
         "glossary": digest_glossary(decoding),
         "evaluation": saved.evaluation.model_dump(mode="json"),
     }
-    file = run.evaluation / "scores.json"
-    tests = _stored(file, settings)
+    tests = _stored(run, settings)
     pairs = {name: list(read_pairs(test, data, "test")) for name, test in data.test.items()}
-    keys = {name: digest(json.dumps(found).encode()) for name, found in pairs.items()}
-    missing = [name for name in pairs if not _is_done(run, name, keys[name], tests)]
+    missing = {name: own for name, own in pairs.items() if not _is_done(run, name, own, tests)}
     if missing:
         # Stored scores are told without waiting for torch.
         from seq2seq.translate import Translator
 
         load = partial(Translator.load, run_dir, ensemble=ensemble, weights=weights)
-        translator = load(decoding=decoding, device=device, checkpoint=checkpoint)
-    for name in missing:
-        tests[name] = _test(run, name, pairs[name], translator, saved.evaluation)
-        tests[name]["pairs"] = keys[name]
-        record = json.dumps(settings | {"tests": tests}, indent=2, ensure_ascii=False)
-        write_text(file, record + "\n")
+        translator = load(decoding=decoding, device=device, checkpoint=checkpoint, world=world)
+        for name, own in missing.items():
+            world.once(_store, run, settings, name, own, _translate(translator, name, own))
+        tests = _stored(run, settings)
     return {name: [_score(one) for one in tests[name]["scores"]] for name in data.test}
 
 
-def _is_done(run: Run, name: str, key: str, tests: dict[str, Any]) -> bool:
+def _is_done(run: Run, name: str, pairs: Pairs, tests: dict[str, Any]) -> bool:
     hyp, found = run.hypotheses(name), tests.get(name, {"pairs": None})
-    return found["pairs"] == key and hyp.exists() and found["hyp"] == digest(hyp)
+    return found["pairs"] == _key(pairs) and hyp.exists() and found["hyp"] == digest(hyp)
 
 
-def _test(
-    run: Run,
-    name: str,
-    pairs: list[tuple[str, str]],
-    translator: "Translator",
-    section: recipe.Evaluation,
-) -> dict[str, Any]:
-    """Translate and score a test set."""
+def _key(pairs: Pairs) -> str:
+    return digest(json.dumps(pairs).encode())
+
+
+def _store(
+    run: Run, settings: dict[str, Any], name: str, pairs: Pairs, hypotheses: list[str]
+) -> None:
+    """Score the translations of a test set, and write both beside those of the others."""
+    section = run.load_recipe().evaluation
     sources, references = map(list, zip(*pairs, strict=True))
-    hypotheses = _translate(translator, name, sources)
     scores = score(hypotheses, [references], section)
     run.evaluation.mkdir(exist_ok=True)
     hyp = run.hypotheses(name)
     for message in suspicions(str(hyp), hypotheses, [references], section, sources):
         logger.warning("warning: %s", message)
     write_text(hyp, "".join(hypothesis + "\n" for hypothesis in hypotheses))
-    return {"hyp": digest(hyp), "scores": [asdict(one) for one in scores]}
+    test = {
+        "hyp": digest(hyp),
+        "scores": [asdict(one) for one in scores],
+        "pairs": _key(pairs),
+    }
+    record = settings | {"tests": _stored(run, settings) | {name: test}}
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    write_text(run.evaluation / "scores.json", text)
 
 
-def _translate(translator: "Translator", name: str, sources: list[str]) -> list[str]:
+def _translate(translator: "Translator", name: str, pairs: Pairs) -> list[str]:
     hypotheses = []
-    for translation in translator.translate(sources):
+    for translation in translator.translate(src for src, _ in pairs):
         hypotheses.append(translation.text)
         if len(hypotheses) % 100 == 0:
-            count = f"{len(hypotheses):,} of {len(sources):,}"
+            count = f"{len(hypotheses):,} of {len(pairs):,}"
             logger.info("translating %s: %s", name, count, extra={"progress": True})
     return hypotheses
 
 
-def _stored(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _stored(run: Run, settings: dict[str, Any]) -> dict[str, Any]:
     """The test sets that were translated and scored with these settings."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = json.loads((run.evaluation / "scores.json").read_text(encoding="utf-8"))
         tests = record.pop("tests")
         return dict(tests) if record == settings else {}
     except (OSError, ValueError, KeyError):

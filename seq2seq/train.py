@@ -10,11 +10,12 @@ import torch
 
 from seq2seq.checkpoint import load_weights
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.device import resolve_device, tune_memory
+from seq2seq.device import be_deterministic, check_precision, resolve_device, tune_memory
 from seq2seq.errors import RunError
 from seq2seq.files import digest
 from seq2seq.metrics import build_sentence_scorer, score
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.parallel import ALONE, World
 from seq2seq.prepare import Prepared, prepare, read_dev
 from seq2seq.recipe import Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
@@ -37,44 +38,52 @@ class Outcome:
     """Value of the early-stopping metric of the best checkpoint; losses are negated."""
 
 
-def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcome:
+def train(
+    recipe: Recipe, *, stop: Callable[[], bool] = lambda: False, world: World = ALONE
+) -> Outcome:
     """Prepare what isn't prepared and train, from the last checkpoint if there is one.
 
     Args:
         recipe: the whole recipe.
         stop: asked after each update whether to save and return.
+        world: the processes that train together.
 
     Raises:
         RunError: the run directory holds a run of another recipe, or the loss became infinite.
         DataError: the data cannot be read.
-        SettingsError: this machine has no such device.
+        SettingsError: this machine has no such device, or it can't compute as the recipe says.
     """
     run = Run(Path(recipe.output_dir))
     device = resolve_device(recipe.device)
+    check_precision(device, recipe.training.precision)
+    if recipe.training.deterministic:
+        be_deterministic()
     tune_memory()
-    prepared = prepare(recipe)
+    prepared = world.in_turn(lambda: prepare(recipe))
     recipe = prepared.recipe
-    trainer = build_trainer(recipe, prepared, run, device)
+    trainer = build_trainer(recipe, prepared, run, device, world)
     if trainer.resume():
         if trainer.progress.finished:
             return Outcome("already finished", run.path, trainer.progress.best)
         logger.info("resuming after update %s", f"{trainer.progress.update:,}")
     logger.info(
-        "training %s parameters on %s with %s pairs",
+        "training %s parameters on %s%s with %s pairs",
         f"{count_parameters(trainer.model):,}",
         device,
+        f" in {world.size} processes" if world.size > 1 else "",
         f"{len(prepared.train):,}",
     )
     status = trainer.fit(stop)
     return Outcome(status, run.path, trainer.progress.best)
 
 
-def average(run_dir: Path, limit: int | None = None) -> bool:
+def average(run_dir: Path, limit: int | None = None, world: World = ALONE) -> bool:
     """Average the weights of a run's best checkpoints; if that is better, it becomes `best`.
 
     Args:
         run_dir: a run that was trained with `training.keep_best` above 1.
         limit: checkpoints to average; by default all that are kept.
+        world: the processes that do it together.
 
     Returns:
         Whether it is better, on the development set by `training.early_stopping_metric`.
@@ -92,14 +101,17 @@ def average(run_dir: Path, limit: int | None = None) -> bool:
         )
     device = resolve_device(recipe.device)
     tune_memory()
-    trainer = build_trainer(recipe, prepare(recipe), run, device)
+    prepared = world.in_turn(lambda: prepare(recipe))
+    trainer = build_trainer(recipe, prepared, run, device, world)
     trainer.resume()
     is_better = trainer.average_best(limit)
     trainer.save()
     return is_better
 
 
-def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.device) -> Trainer:
+def build_trainer(
+    recipe: Recipe, prepared: Prepared, run: Run, device: torch.device, world: World = ALONE
+) -> Trainer:
     """A new model and its trainer; the recipe's seed or `init_from` makes its first weights."""
     torch.manual_seed(recipe.seed)
     tokenizers, key = prepared.tokenizers, prepared.key
@@ -116,10 +128,13 @@ def build_trainer(recipe: Recipe, prepared: Prepared, run: Run, device: torch.de
         OBJECTIVES[recipe.training.objective](
             recipe.training, recipe.seed, _sentence_scores(recipe, prepared)
         ),
-        Validator(recipe.training, prepared.dev, _dev_scorer(recipe, prepared, device)),
+        Validator(
+            recipe.training, prepared.dev, _dev_scorer(recipe, prepared, device, world), world
+        ),
         run,
         recipe.seed,
         key,
+        world,
     )
 
 
@@ -142,7 +157,7 @@ def _take_weights(model: Seq2Seq, run: Run, recipe: Recipe, tokenizers: Tokenize
 
 
 def _dev_scorer(
-    recipe: Recipe, prepared: Prepared, device: torch.device
+    recipe: Recipe, prepared: Prepared, device: torch.device, world: World
 ) -> Callable[[Seq2Seq], dict[str, float]]:
     """BLEU, and what else picks the best checkpoint, of the raw development set by greedy search.
 
@@ -165,7 +180,7 @@ def _dev_scorer(
     decoding = Decoding(beam_size=1, max_length=int(prepared.dev.tgt_lengths.max()))
 
     def scores(model: Seq2Seq) -> dict[str, float]:
-        translator = Translator([model], [prepared.tokenizers], decoding, device)
+        translator = Translator([model], [prepared.tokenizers], decoding, device, world=world)
         hypotheses = [translation.text for translation in translator.translate(sources)]
         found = score(hypotheses, [references], section)
         return {name: one.value for name, one in zip(section.metrics, found, strict=True)}

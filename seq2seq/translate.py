@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from queue import Queue
@@ -23,6 +24,7 @@ from seq2seq.model.precision import for_search
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.model.shortlist import Shortlister
 from seq2seq.pairwise import build_pairwise
+from seq2seq.parallel import ALONE, World
 from seq2seq.requests import Requests
 from seq2seq.run import CheckpointName, Run
 from seq2seq.search.build import Search
@@ -65,6 +67,7 @@ class Translator:
         shortlister: what narrows search down; by default nothing does.
         longest: source pieces, at most, that the models know from training, if known.
         utilities: of texts against each other, to choose by minimum Bayes risk.
+        world: the processes that share the lines; all are given the same ones.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Translator:
         shortlister: Shortlister | None = None,
         longest: int | None = None,
         utilities: Utilities | None = None,
+        world: World = ALONE,
     ) -> None:
         precision = decoding_precision(device, decoding.precision)
         self.ensemble = Ensemble([for_search(model, precision) for model in models], weights)
@@ -97,6 +101,7 @@ class Translator:
         if utilities is not None and not decoding.sampling:
             decoding = decoding.model_copy(update={"n_best": decoding.beam_size})
         self.search = Search(decoding)
+        self.world = world
 
     @classmethod
     def load(
@@ -108,6 +113,7 @@ class Translator:
         decoding: recipe.Decoding | None = None,
         device: str | None = None,
         checkpoint: CheckpointName = "best",
+        world: World = ALONE,
     ) -> "Translator":
         """Load from a run directory; settings that aren't given are those of its recipe.
 
@@ -118,6 +124,7 @@ class Translator:
             decoding: search settings.
             device: name of the device.
             checkpoint: the weights to use, of all runs.
+            world: the processes that translate together.
 
         Raises:
             RunError: there is no trained model in one of the directories, their target
@@ -135,19 +142,14 @@ class Translator:
         saved = recipes[0]
         where = resolve_device(device or saved.device)
         tokenizers = [run.load_tokenizers() for run in runs]
-        vocabulary = tokenizers[0].tgt.vocabulary
-        for run, own in zip(runs, tokenizers, strict=True):
-            if own.tgt.vocabulary != vocabulary:
-                raise RunError(
-                    f"{run.path}: has another target vocabulary than {run_dir}; train the runs "
-                    "of an ensemble with one tokenizer"
-                )
+        _check_vocabularies(runs, tokenizers)
         models = [
             run.load_model(own, checkpoint).to(where)
             for run, own in zip(runs, tokenizers, strict=True)
         ]
         longest = min(own.data.max_length for own in recipes)
         decoding = decoding or saved.decoding
+        shorten = partial(build_shortlister, runs[0], tokenizers[0], decoding.shortlist, where)
         utilities = decoding.mbr and build_pairwise(decoding.mbr, saved.evaluation)
         return cls(
             models,
@@ -155,9 +157,10 @@ class Translator:
             decoding,
             where,
             weights=weights,
-            shortlister=build_shortlister(runs[0], tokenizers[0], decoding.shortlist, where),
+            shortlister=world.in_turn(shorten),
             longest=longest,
             utilities=utilities or None,
+            world=world,
         )
 
     @property
@@ -177,8 +180,8 @@ class Translator:
 
         Args:
             lines: raw text; blank lines stay blank.
-            window: lines read before the first is answered. They are sorted by length to be
-                searched together; their results don't depend on it.
+            window: lines for each process that are read before the first is answered. They are
+                sorted by length to be searched together; their results don't depend on it.
             as_they_come: answer those that have come instead of waiting until a window is full.
                 They are read ahead in another thread.
             details: look at each result once more for the log-probability of each piece, the
@@ -189,7 +192,7 @@ class Translator:
         """
         if isinstance(lines, str):
             raise TypeError("lines: one text; give a list or an iterator of lines")
-        chunks = (_arrivals if as_they_come else _windows)(lines, window)
+        chunks = (_arrivals if as_they_come else _windows)(lines, window * self.world.size)
         return self._translate_chunks(chunks, details)
 
     def _translate_chunks(
@@ -228,10 +231,15 @@ class Translator:
         ids = [[[*pieces, EOS] for pieces in source.encode(texts)] for source in self.sources]
         lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
         requests = self.requests.of(texts)
-        found: dict[int, list[Hypothesis]] = {}
-        for batch in self._batches(lengths):
+
+        def search(batch: Sequence[int]) -> list[list[Hypothesis]]:
             sources = [[own[i] for i in batch] for own in ids]
-            found |= zip(batch, self._search(sources, [requests[i] for i in batch]), strict=True)
+            return self._search(sources, [requests[i] for i in batch])
+
+        found: dict[int, list[Hypothesis]] = {}
+        batches = list(self._batches(lengths))
+        for batch, hypotheses in zip(batches, self.world.map(search, batches), strict=True):
+            found |= zip(batch, hypotheses, strict=True)
         if self.utilities is not None:
             found = {i: self._choose(candidates) for i, candidates in found.items()}
         written = {i: self._write(hypotheses) for i, hypotheses in found.items()}
@@ -322,6 +330,16 @@ class Translator:
             results[i] = annotator.annotate(texts[i], hypotheses, said[own], forced[own])
             start = own.stop
         return results
+
+
+def _check_vocabularies(runs: Sequence[Run], tokenizers: Sequence[Tokenizers]) -> None:
+    vocabulary = tokenizers[0].tgt.vocabulary
+    for run, own in zip(runs, tokenizers, strict=True):
+        if own.tgt.vocabulary != vocabulary:
+            raise RunError(
+                f"{run.path}: has another target vocabulary than {runs[0].path}; train the runs of "
+                "an ensemble with one tokenizer"
+            )
 
 
 def _in_full(found: list[list[Hypothesis]], ids: Sequence[int]) -> list[list[Hypothesis]]:

@@ -18,7 +18,7 @@ PACKAGE = "seq2seq"
 
 LAYERS = [
     ["errors", "files", "rates", "special"],
-    ["keys", "nodes"],
+    ["keys", "nodes", "parallel"],
     ["settings"],
     ["sources"],
     ["conflicts", "sections"],

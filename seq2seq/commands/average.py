@@ -23,7 +23,7 @@ def run(arguments: Namespace) -> int:
     """Says whether the mean is better."""
     from seq2seq.train import average
 
-    is_better = average(arguments.run, arguments.best)
+    is_better = average(arguments.run, arguments.best, arguments.world)
     print("the mean is better and now the best" if is_better else "the mean is no better")
     return 0
 

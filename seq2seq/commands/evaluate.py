@@ -30,6 +30,7 @@ def run(arguments: Namespace) -> int:
         decoding=decoding,
         device=arguments.device,
         checkpoint=arguments.checkpoint,
+        world=arguments.world,
     )
     if arguments.json:
         print(json.dumps({name: list(map(score_record, found)) for name, found in scores.items()}))

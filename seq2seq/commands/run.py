@@ -29,13 +29,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Does what isn't done, shows some translations and prints the scores."""
     recipe = load_recipe(arguments)
-    status = train_recipe(recipe, arguments.again)
+    status = train_recipe(recipe, arguments)
     if status:
         return status
     from seq2seq.evaluate import evaluate
 
     path = Path(recipe.output_dir)
-    scores = evaluate(path)
+    scores = evaluate(path, world=arguments.world)
     shown = _show_translations(recipe, path, list(scores))
     print(format_scores(scores), end="")
     command = f"seq2seq translate {shlex.quote(str(path))}"

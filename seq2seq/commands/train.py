@@ -25,16 +25,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Trains until the recipe or a signal says to stop."""
-    return train_recipe(load_recipe(arguments), arguments.again)
+    return train_recipe(load_recipe(arguments), arguments)
 
 
-def train_recipe(recipe: Recipe, again: str) -> int:
-    """Trains; `again` is the command that goes on, should it be interrupted."""
+def train_recipe(recipe: Recipe, arguments: Namespace) -> int:
+    """Trains; says how to go on, should it be interrupted."""
     from seq2seq.train import train
 
     with Interruption() as interruption:
-        outcome = train(recipe, stop=interruption)
+        outcome = train(recipe, stop=interruption, world=arguments.world)
     if outcome.status == "interrupted":
-        print(f"stopped and saved in {recipe.output_dir}; to go on: {again}", file=sys.stderr)
+        print(
+            f"stopped and saved in {recipe.output_dir}; to go on: {arguments.again}",
+            file=sys.stderr,
+        )
         return 128 + (interruption.signal or signal.SIGINT)
     return 0

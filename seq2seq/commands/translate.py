@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +68,9 @@ def run(arguments: Namespace) -> int:
     """Writes an answer to each line."""
     decoding = load_decoding(arguments)
     form, shown = _choose_format(arguments, decoding)
-    source, output = arguments.input, arguments.output
+    source, output, world = arguments.input, arguments.output, arguments.world
+    if source is None and world.size > 1:
+        raise UserError("seq2seq translate: several processes can't share stdin; give --input")
     if source is not None and is_same_file(source, output):
         raise UserError(f"{source}: is input and output; write to another file")
     if arguments.resume and output is None:
@@ -75,7 +79,8 @@ def run(arguments: Namespace) -> int:
     lines, answered = _read_lines(source), 0
     if arguments.resume:
         numbered = shown.numbered and isinstance(form, Text)
-        answered, lines = skip_answered(output, lines, form, numbered=numbered)
+        skip = partial(skip_answered, output, lines, form, numbered=numbered)
+        answered, lines = world.in_turn(skip)
     translator = _load(arguments, decoding)
     answers = _translate(
         translator,
@@ -90,9 +95,11 @@ def run(arguments: Namespace) -> int:
     )
     with ExitStack() as stack:
         draw = None
-        if arguments.attention_plot is not None:
+        if arguments.attention_plot is not None and world.is_first:
             draw = stack.enter_context(open_pictures(arguments.attention_plot))
-        file = stack.enter_context(open_output(output, append=arguments.resume))
+        file = stack.enter_context(
+            open_output(output if world.is_first else Path(os.devnull), append=arguments.resume)
+        )
         for line, translation in answers:
             for answer in form.write(line, translation):
                 print(answer, file=file, flush=True)
@@ -145,6 +152,7 @@ def _load(arguments: Namespace, decoding: Decoding) -> Translator:
         decoding=decoding,
         device=arguments.device,
         checkpoint=arguments.checkpoint,
+        world=arguments.world,
     )
     for option in ("alignments", "attention_plot"):
         if getattr(arguments, option) and not translator.has_attention:

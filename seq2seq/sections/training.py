@@ -166,9 +166,16 @@ class Training(Section):
     the best of them. Tends to gain where the learning rate is still high in the end; with
     `ema_decay` or a schedule down to zero there is little left to gain."""
 
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of training. `auto`: bfloat16 matrix products where the machine is fast at them,
-    weights always stay float32."""
+    weights always stay float32. `float16`, for GPUs that don't know bfloat16: the loss is scaled so
+    that small gradients don't vanish (Micikevicius et al. 2018), and updates whose gradients
+    overflow are left out."""
+
+    deterministic: bool = False
+    """Choose kernels that give the same bits each time, where others are faster: for GPUs, on which
+    two trainings with one seed otherwise differ a little. A model with a part that has no such
+    kernel stops with an error that names it."""
 
     validate_every: int | None = Field(default=None, ge=1)
     """Updates between validations. Default: once an epoch."""

@@ -97,7 +97,8 @@ def features_loss(
         r_drop: see `output_loss`.
     """
     targets = batch.tgt_out.flatten()
-    real = (targets != PAD).nonzero().squeeze(1)
+    # Their number is known, so nobody has to wait for the device to count them.
+    real = (targets != PAD).nonzero_static(size=batch.num_tokens).squeeze(1)
     passes = features.reshape(-1, len(targets), features.shape[-1]).index_select(1, real)
     targets = targets.index_select(0, real)
     if model.copying is None:

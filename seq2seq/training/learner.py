@@ -1,5 +1,7 @@
 """All tensors that training changes: weights, their moving average, the update rule's memory."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,7 @@ from seq2seq import checkpoint as checkpoints
 from seq2seq import recipe
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.parallel import World
 from seq2seq.training.optim import build_average, build_optimizer, clip_gradients, shrink
 
 
@@ -18,13 +21,16 @@ class Learner:
         device: where it is.
         optimizer: the update rule.
         average: the moving average.
+        scaler: of the loss in float16; of no effect otherwise.
     """
 
-    def __init__(self, section: recipe.Training, model: Seq2Seq) -> None:
+    def __init__(self, section: recipe.Training, model: Seq2Seq, world: World) -> None:
         self.section = section
         self.model = model
+        self.world = world
         self.device = next(model.parameters()).device
         self.optimizer = build_optimizer(section, model.parameters())
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=section.precision == "float16")
         self.average = build_average(model, section.ema_decay) if section.ema_decay else None
 
     @property
@@ -34,12 +40,19 @@ class Learner:
         assert isinstance(model, Seq2Seq)
         return model
 
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss to those that the weights have."""
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
     def step(self, learning_rate: float) -> None:
-        """Update the weights by the gradients that they have."""
+        """Update the weights by the gradients that they have, summed over all processes."""
+        self.world.sum_gradients(self.model.parameters())
+        self.scaler.unscale_(self.optimizer)
         clip_gradients(self.section, self.model.parameters())
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         if self.section.l1:
             shrink(self.model.parameters(), learning_rate * self.section.l1)
         if self.average is not None:
@@ -53,24 +66,23 @@ class Learner:
             self.average = build_average(self.model, self.section.ema_decay)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that `restore` needs, the state of the random numbers included."""
+        """Everything that `restore` needs; random numbers have no state, see `seeding`."""
         tensors = checkpoints.weights_of(self.model)
         if self.average is not None:
             tensors |= checkpoints.weights_of(self.average.module, "average")
             tensors["averaged"] = self.average.n_averaged
-        tensors |= checkpoints.optimizer_tensors(self.optimizer)
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        return tensors
+        return tensors | checkpoints.optimizer_tensors(self.optimizer)
+
+    def values(self) -> dict[str, Any]:
+        """What `restore` needs besides."""
+        return {"scale": self.scaler.state_dict()}
 
     def restore(self, saved: Checkpoint) -> None:
-        """Go back to where `tensors` were taken."""
+        """Go back to where `tensors` and `values` were taken."""
         checkpoints.load_weights(self.model, saved.part("model"))
         if self.average is not None:
             checkpoints.load_weights(self.average.module, saved.part("average"))
             self.average.n_averaged.copy_(saved.tensors["averaged"])
         checkpoints.load_optimizer(self.optimizer, saved.part("optimizer"))
-        torch.set_rng_state(saved.tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in saved.tensors:
-            torch.cuda.set_rng_state(saved.tensors["random.cuda"], self.device)
+        if scale := saved.values.get("scale"):
+            self.scaler.load_state_dict(scale)

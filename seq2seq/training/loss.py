@@ -135,7 +135,7 @@ class _ChunkedLoss(torch.autograd.Function):
             # Smoothed loss = plain loss + ε (logit of the target - mean logit).
             plain = logits.detach()
             target_logits = plain.gather(1, target.clamp(min=0).unsqueeze(1)).squeeze(1)
-            gap = (target_logits - plain.mean(dim=1)).masked_select(target != IGNORED).sum()
+            gap = ((target_logits - plain.mean(dim=1)) * (target != IGNORED)).sum()
             totals += torch.stack((objective.detach(), smoothed.detach() - smoothing * gap))
             if with_grad:
                 grads = torch.autograd.grad(objective, (chunk, weight_cast, bias_cast))

@@ -8,33 +8,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from seq2seq import checkpoint as checkpoints
 from seq2seq import recipe
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.data.batch import load_batch
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.sampler import Sampler
 from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.parallel import ALONE, World
 from seq2seq.run import Run
 from seq2seq.training import averaging
+from seq2seq.training.feed import Feed, Group, Part
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, validation_line
 from seq2seq.training.objective import Objective
 from seq2seq.training.optim import Plateau, learning_rate
 from seq2seq.training.progress import Progress, Tally
+from seq2seq.training.seeding import seed_update
 from seq2seq.training.validation import Validator, perplexity
 
 logger = logging.getLogger(__name__)
 
 Status = Literal["finished", "interrupted"]
-Group = Sequence[npt.NDArray[np.int64]]
-"""Batches of one update."""
 
 
 class Trainer:
@@ -49,6 +47,7 @@ class Trainer:
         run: where checkpoints and records go.
         seed: of batches, dropout and everything else random.
         data_key: names the content of data and tokenizers; a run continues only on the same.
+        world: the processes that train together.
     """
 
     def __init__(
@@ -61,39 +60,47 @@ class Trainer:
         run: Run,
         seed: int,
         data_key: str = "",
+        world: World = ALONE,
     ) -> None:
         self.section = section
         self.model = model
-        self.learner = Learner(section, model)
-        self.train = train
+        self.world = world
+        self.learner = Learner(section, model, world)
         self.objective = objective
         self.validator = validator
         self.run = run
+        self.seed = seed
         self.data_key = data_key
         self.device = self.learner.device
+        self.feed = Feed(train, world, self.device)
         self.sampler = Sampler(
             train.src_lengths, train.tgt_lengths, section.batch_size, section.batch_type, seed
         )
         self.log = MetricsLog(run.metrics_file)
         self.progress = Progress()
         self.tally = Tally()
+        self.stop: Callable[[], bool] = lambda: False
+        self.stopping = False
         self.updates_per_epoch = math.ceil(len(self.sampler.batches(0)) / section.accumulate)
-        torch.manual_seed(seed)
 
     def fit(self, stop: Callable[[], bool]) -> Status:
-        """Train to the end, or until `stop` says so after an update; the state is saved then."""
-        progress = self.progress
+        """Train to the end, or until `stop` says so after an update; the state is saved then.
+
+        It is enough that it says so in one of the processes.
+        """
+        progress, self.stop = self.progress, stop
         while not progress.finished:
             groups = self._groups(progress.epoch)
             for group in groups[progress.position :]:
-                self._update(group)
+                following = groups[progress.position + 1 : progress.position + 2]
+                self._update(group, *following)
                 progress.position += 1
                 if progress.position == len(groups):
                     progress.epoch, progress.position = progress.epoch + 1, 0
                 self._after_update()
                 if progress.finished:
                     break
-                if stop():
+                if self.stopping:
                     self.save()
                     return "interrupted"
         return "finished"
@@ -102,41 +109,59 @@ class Trainer:
         batches, size = self.sampler.batches(epoch), self.section.accumulate
         return [batches[i : i + size] for i in range(0, len(batches), size)]
 
-    def _update(self, group: Group) -> None:
-        """One update of the weights from the batches of a group, as if they were one batch."""
+    def _update(self, group: Group, following: Group = ()) -> None:
+        """One update of the weights from the batches of a group, as if they were one batch.
+
+        The processes share each batch; `following` is what the next update will be made from.
+        """
         started = time.monotonic()
-        progress = self.progress
+        progress, world = self.progress, self.world
         self.model.train()
-        batches = [load_batch(self.train, index, progress.epoch) for index in group]
-        size = sum(self.objective.size(batch) for batch in batches)
+        parts = self.feed.load(group, progress.epoch)
+        size = self._count(parts)
         rate = learning_rate(
             self.section, progress.update + 1, progress.epoch, self._done(), progress.plateau
         )
+        seed_update(self.seed, progress.update + 1, world.rank)
         self.model.zero_grad()
         sums = torch.zeros(2, device=self.device)
-        for batch in batches:
-            loss = self.objective(self.model, batch.to(self.device), progress)
-            (loss.objective / size).backward()  # type: ignore[no-untyped-call]
-            sums += torch.stack((loss.objective.detach(), loss.cross_entropy))
+        for part in parts:
+            loss = self.objective(self.model, part.batch, progress)
+            self.learner.backward(loss.objective * part.weight / size)
+            sums += part.weight * torch.stack((loss.objective.detach(), loss.cross_entropy))
         self.learner.step(rate)
+        self.feed.load_ahead(following, progress.epoch)
         progress.update += 1
-        objective, cross_entropy = sums.tolist()
+        # All that the processes have to agree on goes with the loss, which waits for the device.
+        own = [*sums.tolist(), self.stop(), world.is_first * (time.monotonic() - started)]
+        objective, cross_entropy, stops, elapsed = world.total(own)
         if not math.isfinite(objective):
             raise RunError(
                 f"update {progress.update}: the loss is {objective}; lower "
                 "training.learning_rate, or set training.clip_grad_norm"
             )
-        elapsed = time.monotonic() - started
+        self.stopping = stops > 0
         progress.seconds += elapsed
+        self.tally.objective += objective
+        self.tally.cross_entropy += cross_entropy
+        self.tally.seconds += elapsed
+
+    def _count(self, parts: Sequence[Part]) -> int:
+        """Enter the parts of all processes in the tally; what the objective is to be divided by."""
+        counts = [0, 0, 0, 0]
+        for part in parts:
+            batch = part.batch
+            positions = batch.src.numel() + batch.tgt_out.numel()
+            real = int(batch.src_lengths.sum()) + batch.num_tokens
+            own = self.objective.size(batch), batch.num_tokens, positions, real
+            counts = [count + part.weight * one for count, one in zip(counts, own, strict=True)]
+        size, tokens, positions, real = map(int, self.world.total(counts))
         tally = self.tally
-        tally.objective += objective
         tally.size += size
-        tally.cross_entropy += cross_entropy
-        tally.seconds += elapsed
-        for batch in batches:
-            tally.tokens += batch.num_tokens
-            tally.positions += batch.src.numel() + batch.tgt_out.numel()
-            tally.real += int(batch.src_lengths.sum()) + batch.num_tokens
+        tally.tokens += tokens
+        tally.positions += positions
+        tally.real += real
+        return size
 
     def _done(self) -> float:
         """Share of training that is over, by the limit that will be reached first."""
@@ -191,7 +216,7 @@ class Trainer:
             "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
             "eta_seconds": progress.seconds * (1 / done - 1),
         }
-        self.log.write(record)
+        self.world.once(self.log.write, record)
         logger.info(progress_line(record), extra={"progress": True})
         self.tally = Tally()
 
@@ -203,15 +228,16 @@ class Trainer:
         progress.validated = progress.update
         progress.bad_validations = 0 if is_best else progress.bad_validations + 1
         falls = progress.plateau.validated(self.section, is_best)
-        progress.seconds += time.monotonic() - started
+        progress.seconds += self.world.agree(time.monotonic() - started)
         record = self._record_of("validation", values)
         weights = Checkpoint(checkpoints.weights_of(model), record)
         if self.section.keep_best > 1:
-            averaging.keep_checkpoint(self.run, self.section.keep_best, weights, rank)
+            kept = self.run, self.section.keep_best, weights, rank
+            self.world.once(averaging.keep_checkpoint, *kept)
         if is_best:
             progress.best_update = progress.update
             self._save_best(weights, rank)
-        self.log.write(record)
+        self.world.once(self.log.write, record)
         logger.info(validation_line(record, is_best))
         if falls and self.section.reload_best:
             self.learner.restart(checkpoints.load(self.run.checkpoint("best")))
@@ -231,7 +257,7 @@ class Trainer:
         record = self._record_of("average", {**values, "updates": updates})
         if is_best:
             self._save_best(Checkpoint(checkpoints.weights_of(model), record), rank)
-        self.log.write(record)
+        self.world.once(self.log.write, record)
         logger.info("mean of %d checkpoints:  %s", len(paths), validation_line(record, is_best))
         return is_best
 
@@ -242,7 +268,7 @@ class Trainer:
 
     def _save_best(self, weights: Checkpoint, rank: averaging.Rank) -> None:
         self.progress.best, self.progress.best_loss = rank[0], -rank[1]
-        checkpoints.save(self.run.checkpoint("best"), weights)
+        self.world.once(checkpoints.save, self.run.checkpoint("best"), weights)
 
     def _record_of(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
         progress = self.progress
@@ -265,9 +291,10 @@ class Trainer:
             "progress": asdict(self.progress),
             "tally": asdict(self.tally),
             "data_key": self.data_key,
+            **self.learner.values(),
         }
-        path = self.run.checkpoint("last")
-        checkpoints.save(path, Checkpoint(self.learner.tensors(), values), keep_previous=True)
+        path, saved = self.run.checkpoint("last"), Checkpoint(self.learner.tensors(), values)
+        self.world.once(lambda: checkpoints.save(path, saved, keep_previous=True))
 
     def resume(self) -> bool:
         """Go back to the last checkpoint, if there is one; whether there was.
@@ -277,7 +304,8 @@ class Trainer:
         """
         saved = checkpoints.load_last(self.run.checkpoint("last"))
         if saved is None:
-            self.log.truncate(-1)
+            self.world.once(self.log.truncate, -1)
+            self.world.copy_weights(self.model.parameters())
             return False
         if saved.values["data_key"] != self.data_key:
             raise RunError(
@@ -288,7 +316,7 @@ class Trainer:
         progress = dict(saved.values["progress"])
         self.progress = Progress(**progress | {"plateau": Plateau(**progress["plateau"])})
         self.tally = Tally(**saved.values["tally"])
-        self.log.truncate(self.progress.update)
+        self.world.once(self.log.truncate, self.progress.update)
         return True
 
 

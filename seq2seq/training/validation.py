@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from seq2seq import metrics, recipe
@@ -11,6 +13,7 @@ from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.sampler import Sampler
 from seq2seq.device import autocast
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.parallel import ALONE, World
 from seq2seq.training.averaging import Rank
 from seq2seq.training.cross_entropy import features_loss
 
@@ -28,6 +31,7 @@ class Validator:
         dev: development pairs, for the loss.
         translate_and_score: scores of a model on the raw development set, by name; `bleu` and the
             early-stopping metric are among them.
+        world: the processes that share the pairs.
     """
 
     def __init__(
@@ -35,10 +39,12 @@ class Validator:
         section: recipe.Training,
         dev: EncodedCorpus,
         translate_and_score: Callable[[Seq2Seq], dict[str, float]],
+        world: World = ALONE,
     ) -> None:
         self.section = section
         self.dev = dev
         self.translate_and_score = translate_and_score
+        self.world = world
         lengths = dev.src_lengths, dev.tgt_lengths
         self.batches = Sampler(*lengths, BATCH_SIZE, "sentences", seed=0).batches(0)
 
@@ -58,14 +64,14 @@ class Validator:
     def loss(self, model: Seq2Seq) -> float:
         """Cross-entropy in nats per token."""
         device = next(model.parameters()).device
-        total, tokens = 0.0, 0
-        for index in self.batches:
+
+        def summed(index: npt.NDArray[np.int64]) -> float:
             batch = load_batch(self.dev, index).to(device)
             with autocast(device, self.section.precision):
                 decoded = model.decode(batch.tgt_in, model.encode(batch.src, batch.src_lengths))
-            total += float(features_loss(model, *decoded, batch).cross_entropy)
-            tokens += batch.num_tokens
-        return total / tokens
+            return float(features_loss(model, *decoded, batch).cross_entropy)
+
+        return sum(self.world.map(summed, self.batches)) / int(self.dev.tgt_lengths.sum())
 
 
 def perplexity(loss: float) -> float:

@@ -272,6 +272,13 @@ WRONG = {
             "set one of them to null"
         ],
     ),
+    "float16 without a GPU": Wrong(
+        "device: cpu\ntraining: {precision: float16}\n",
+        [
+            "x.yaml:3: training.precision: float16 needs a GPU, not device: cpu; "
+            "use auto or device: cuda"
+        ],
+    ),
     "missing first run": Wrong(
         "training: {init_from: runs/a}\n",
         [

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from seq2seq.cli import COMMANDS, main
+from seq2seq.parallel import World
 from seq2seq.translation import TranslatedHypothesis, Translation
 
 Capture = pytest.CaptureFixture[str]
@@ -249,7 +250,7 @@ def test_an_interrupted_training_says_how_to_go_on(
 ) -> None:
     before = signal.getsignal(number)
 
-    def train(recipe: Any, *, stop: Callable[[], bool]) -> Any:
+    def train(recipe: Any, *, stop: Callable[[], bool], world: World) -> Any:
         assert not stop()
         os.kill(os.getpid(), number)
         assert stop()
@@ -263,7 +264,7 @@ def test_an_interrupted_training_says_how_to_go_on(
 
 
 def test_a_second_interrupt_aborts(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(recipe: Any, *, stop: Callable[[], bool]) -> Any:
+    def train(recipe: Any, *, stop: Callable[[], bool], world: World) -> Any:
         stop()
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
@@ -276,7 +277,7 @@ def test_a_second_interrupt_aborts(recipe: Path, monkeypatch: pytest.MonkeyPatch
 def test_logs_go_to_stderr_and_only_once(
     recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    def train(recipe: Any, *, stop: Callable[[], bool]) -> Any:
+    def train(recipe: Any, *, stop: Callable[[], bool], world: World) -> Any:
         logging.getLogger("seq2seq.train").info("step %d", 1, extra={"progress": True})
         return SimpleNamespace(status="finished")
 
@@ -314,13 +315,13 @@ def test_run_ends_with_translations_scores_and_what_to_try(
     for side, text in {"en": "it's a\nb\n", "de": "ä\nb\n"}.items():
         Path(f"t.{side}").write_text(text, encoding="utf-8")
 
-    def evaluate(run_dir: Path) -> dict[str, list[Any]]:
+    def evaluate(run_dir: Path, *, world: World) -> dict[str, list[Any]]:
         (run_dir / "evaluation").mkdir(parents=True)
         (run_dir / "evaluation" / "t.hyp").write_text("Ä\nB\n", encoding="utf-8")
         score = SimpleNamespace(name="BLEU", value=12.345, interval=(11.0, 13.5), signature="sig")
         return {"t": [score]}
 
-    def train(recipe: Any, *, stop: Callable[[], bool]) -> Any:
+    def train(recipe: Any, *, stop: Callable[[], bool], world: World) -> Any:
         return SimpleNamespace(status="finished")
 
     fake_module(monkeypatch, "train", train=train)

@@ -6,7 +6,14 @@ import sys
 import pytest
 import torch
 
-from seq2seq.device import autocast, has_fast_bfloat16, resolve_device, tune_memory
+from seq2seq.device import (
+    autocast,
+    be_deterministic,
+    check_precision,
+    has_fast_bfloat16,
+    resolve_device,
+    tune_memory,
+)
 from seq2seq.errors import SettingsError
 
 CPU = torch.device("cpu")
@@ -34,6 +41,42 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch, name):
         resolve_device(name)
 
 
+@pytest.mark.parametrize("name", ["cuda", "auto"])
+def test_each_process_has_its_gpu(monkeypatch, name):
+    offer(monkeypatch, True, False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert resolve_device(name).type == "cuda"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    with pytest.raises(
+        SettingsError, match="device: 3 processes for 2 of 'cuda'; lower torchrun's"
+    ):
+        resolve_device(name)
+    assert resolve_device("cpu").type == "cpu"
+
+
+def test_half_precision_is_for_gpus():
+    check_precision(torch.device("cuda"), "float16")
+    check_precision(CPU, "bfloat16")
+    with pytest.raises(SettingsError, match="precision: float16 needs a GPU, not 'cpu'; use 'auto"):
+        check_precision(CPU, "float16")
+
+
+@pytest.fixture
+def determinism():
+    be_deterministic()
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.deterministic = False
+    torch.utils.deterministic.fill_uninitialized_memory = True
+
+
+def test_what_has_no_reproducible_kernel_is_refused(determinism):
+    torch.ones(3, 4).cumsum(dim=1)
+    with pytest.raises(RuntimeError, match="does not have a deterministic implementation"):
+        torch.ones(3).put_(torch.tensor([0]), torch.tensor([1.0]), accumulate=False)
+
+
 @pytest.mark.parametrize(
     ("capabilities", "fast"),
     [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)],
@@ -43,12 +86,13 @@ def test_auto_precision_is_what_the_processor_is_fast_at(monkeypatch, capabiliti
     assert has_fast_bfloat16(CPU) is fast
     assert not has_fast_bfloat16(torch.device("mps"))
     products = {}
-    for precision in ("auto", "bfloat16", "float32"):
+    for precision in ("auto", "bfloat16", "float32", "float16"):
         with autocast(CPU, precision):
             products[precision] = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
     assert products["auto"] == (torch.bfloat16 if fast else torch.float32)
     assert products["bfloat16"] == torch.bfloat16
     assert products["float32"] == torch.float32
+    assert products["float16"] == torch.float16
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a matter of glibc")

@@ -90,6 +90,7 @@ def test_what_is_read_is_a_function_of_seed_epoch_and_example():
             tgt_in=batch.tgt_in[rows],
             tgt_out=batch.tgt_out[rows],
             index=batch.index[rows],
+            num_tokens=int((batch.tgt_out[rows] != PAD).sum()),
         )
         CrossEntropy(section(teacher_forcing=0.5), seed)(model, part, Progress(epoch=epoch))
         return seen[-1]

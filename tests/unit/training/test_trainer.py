@@ -7,6 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from toy import toy_recipe
 
 from seq2seq import checkpoint as checkpoints
@@ -281,6 +282,77 @@ def test_records_of_a_run_without_checkpoint_are_dropped(build: Build) -> None:
     trainer.log.write({"kind": "train", "update": 4})
     assert not trainer.resume()
     assert records(trainer, "train") == []
+
+
+def test_a_scaled_loss_gives_the_same_weights(build: Build) -> None:
+    settings = ["training.max_updates=6", "training.save_every=3"]
+    plain, scaled = build(*settings), build(*settings)
+    scaled.learner.scaler = torch.amp.GradScaler("cpu", growth_interval=2)
+    plain.fit(never)
+    for path in (plain.run.path / "checkpoints").iterdir():
+        path.unlink()
+    scaled.fit(never)
+    for one, other in zip(weights(plain), weights(scaled), strict=True):
+        torch.testing.assert_close(one, other)
+    resumed = build(*settings)
+    resumed.learner.scaler = torch.amp.GradScaler("cpu", growth_interval=2)
+    resumed.resume()
+    assert resumed.learner.scaler.state_dict() == scaled.learner.scaler.state_dict()
+    assert resumed.learner.scaler.get_scale() == 2.0 ** (16 + 3)
+
+
+def test_an_update_whose_gradients_overflow_is_left_out(build: Build) -> None:
+    trainer = build("training.max_updates=1")
+    trainer.learner.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    trainer.model.output.bias.register_hook(lambda grad: grad * math.inf)
+    before = weights(trainer)
+    trainer.fit(never)
+    assert all(map(torch.equal, before, weights(trainer)))
+    assert trainer.learner.scaler.get_scale() == 4.0
+
+
+class Waits(TorchDispatchMode):
+    """Notes what would have the processor wait for a GPU; lengths of sources are known to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        name = function.overloadpacket.__name__
+        reads = name == "_local_scalar_dense" and args[0].is_floating_point()
+        if reads or name in ("nonzero", "masked_select", "_unique2", "equal"):
+            self.found.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["training.r_drop=1"],
+        ["training.truncate=2"],
+        ["training.teacher_forcing=0.5"],
+        ["model.decoder.copy_attention=true", "model.decoder.lexical=true"],
+        ["model.decoder.attention=monotonic"],
+        ["model.decoder.feeding=input", "model.decoder.attention=coverage"],
+    ],
+)
+def test_nobody_waits_for_the_device_before_the_end_of_an_update(
+    build: Build, settings: list[str]
+) -> None:
+    trainer = build(*settings)
+    trainer.model.train()
+    (part,) = trainer.feed.load([np.arange(9)], 0)
+    with Waits() as waits:
+        loss = trainer.objective(trainer.model, part.batch, trainer.progress)
+        trainer.learner.backward(loss.objective)
+    assert waits.found == []
+    with Waits() as waits:
+        loss.objective.item()
+    assert waits.found == ["_local_scalar_dense"]
 
 
 def test_a_loss_that_is_no_number_ends_training(build: Build) -> None:

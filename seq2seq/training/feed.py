@@ -1,0 +1,77 @@
+"""What a process gets of the batches of an update."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seq2seq.data.batch import Batch, load_batch
+from seq2seq.data.encoding import EncodedCorpus
+from seq2seq.parallel import World
+
+Group = Sequence[npt.NDArray[np.int64]]
+"""Batches of one update."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process' part of a batch.
+
+    Attributes:
+        batch: its pairs, on the device.
+        weight: what they count. A process that gets no pair of a batch takes one for 0, so that all
+            processes have gradients of the same parameters.
+    """
+
+    batch: Batch
+    weight: int
+
+
+class Feed:
+    """Loads a process' parts of batches.
+
+    Args:
+        corpus: the pairs.
+        world: the processes that share a batch.
+        device: where to.
+    """
+
+    def __init__(self, corpus: EncodedCorpus, world: World, device: torch.device) -> None:
+        self.corpus = corpus
+        self.world = world
+        self.device = device
+        self._ahead: tuple[Group, list[Part]] | None = None
+
+    def load(self, group: Group, epoch: int) -> list[Part]:
+        """The parts of an update's batches."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] is group:
+            return ahead[1]
+        return [self._part(index, epoch) for index in group]
+
+    def load_ahead(self, group: Group, epoch: int) -> None:
+        """Load what will be asked for next, while the device is busy."""
+        self._ahead = group, self.load(group, epoch)
+
+    def _part(self, index: npt.NDArray[np.int64], epoch: int) -> Part:
+        costs = self.corpus.src_lengths[index] + self.corpus.tgt_lengths[index]
+        own = index[owners(costs, self.world.size) == self.world.rank]
+        batch = load_batch(self.corpus, own if len(own) else index[:1], epoch)
+        return Part(batch.to(self.device), min(1, len(own)))
+
+
+def owners(costs: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.int64]:
+    """Which of so many processes gets each row, so that all have about the same cost.
+
+    Each gets rows that follow one another: batches are sorted by length, so each part has less
+    padding than the whole, or none if the whole has none.
+
+    Args:
+        costs: of the rows, positive.
+        size: processes.
+    """
+    ends = np.cumsum(costs, dtype=np.int64)
+    middles: npt.NDArray[np.int64] = (2 * ends - costs) * size // (2 * ends[-1])
+    return middles
