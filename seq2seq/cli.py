@@ -15,6 +15,7 @@ from seq2seq.arguments import Parser
 from seq2seq.commands import average, evaluate, prepare, recipe, run, score, train, translate
 from seq2seq.console import Log
 from seq2seq.errors import UserError
+from seq2seq.files import refusal
 
 
 class Command(Protocol):
@@ -80,6 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The interpreter would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        handler.finish_line()
+        print(refusal(error, error.filename or "standard output"), file=sys.stderr)
+        return 2
     finally:
         handler.finish_line()
         logger.removeHandler(handler)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from seq2seq import recipe
 from seq2seq.data.corpus import read_pairs
-from seq2seq.files import digest, write_text
+from seq2seq.files import digest, read_record, write_record, write_text
 from seq2seq.metrics import Score, score
 from seq2seq.run import CheckpointName, Run
 
@@ -50,16 +50,16 @@ def evaluate(
         RunError: there is no trained model in one of the directories, or their target
             vocabularies differ.
         DataError: a test set cannot be read.
+        FileError: another process evaluates this run, or its files cannot be written.
     """
     run = Run(run_dir)
     saved = run.load_recipe()
     decoding = decoding or saved.decoding
+    runs = [run, *map(Run, ensemble)]
     settings = {
         "checkpoint": checkpoint,
         "ensemble": [str(path) for path in ensemble],
-        "weights": [
-            digest(Run(path).existing_checkpoint(checkpoint)) for path in (run_dir, *ensemble)
-        ],
+        "weights": [digest(one.existing_checkpoint(checkpoint)) for one in runs],
         "decoding": decoding.model_dump(mode="json", exclude=_NO_PART),
         "evaluation": saved.evaluation.model_dump(mode="json"),
     }
@@ -76,11 +76,11 @@ def evaluate(
         translator = Translator.load(
             run_dir, ensemble=ensemble, decoding=decoding, device=device, checkpoint=checkpoint
         )
-    for name in missing:
-        tests[name] = _test(run, name, pairs[name], translator, saved.evaluation)
-        tests[name]["pairs"] = keys[name]
-        record = json.dumps(settings | {"tests": tests}, indent=2, ensure_ascii=False)
-        write_text(file, record + "\n")
+        with run.locked(run.evaluation):
+            for name in missing:
+                tests[name] = _test(run, name, pairs[name], translator, saved.evaluation)
+                tests[name]["pairs"] = keys[name]
+                write_record(file, settings | {"tests": tests})
     return {name: [_score(one) for one in tests[name]["scores"]] for name in data.test}
 
 
@@ -99,7 +99,6 @@ def _test(
     """Translate and score a test set."""
     hypotheses = _translate(translator, name, [src for src, _ in pairs])
     scores = score(hypotheses, [[tgt for _, tgt in pairs]], section)
-    run.evaluation.mkdir(exist_ok=True)
     hyp = run.hypotheses(name)
     write_text(hyp, "".join(hypothesis + "\n" for hypothesis in hypotheses))
     return {"hyp": digest(hyp), "scores": [asdict(one) for one in scores]}
@@ -117,12 +116,9 @@ def _translate(translator: "Translator", name: str, sources: list[str]) -> list[
 
 def _stored(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The test sets that were translated and scored with these settings."""
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        tests = record.pop("tests")
-        return dict(tests) if record == settings else {}
-    except (OSError, ValueError, KeyError):
-        return {}
+    record = read_record(file) or {"tests": {}}
+    tests: dict[str, Any] = record.pop("tests")
+    return tests if record == settings else {}
 
 
 def _score(stored: dict[str, Any]) -> Score:

@@ -46,6 +46,7 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
 
     Raises:
         RunError: the run directory holds a run of another recipe, or the loss became infinite.
+        FileError: another process trains this run, or its files cannot be written.
         DataError: the data cannot be read.
         SettingsError: this machine has no such device.
     """
@@ -53,8 +54,12 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
     device = resolve_device(recipe.device)
     tune_memory()
     prepared = prepare(recipe)
-    recipe = prepared.recipe
-    trainer = build_trainer(recipe, prepared, run, device)
+    with run.locked():
+        return _train(prepared, run, device, stop)
+
+
+def _train(prepared: Prepared, run: Run, device: torch.device, stop: Callable[[], bool]) -> Outcome:
+    trainer = build_trainer(prepared.recipe, prepared, run, device)
     if trainer.resume():
         if trainer.progress.finished:
             return Outcome("already finished", run.path, trainer.progress.best)
@@ -92,10 +97,12 @@ def average(run_dir: Path, limit: int | None = None) -> bool:
         )
     device = resolve_device(recipe.device)
     tune_memory()
-    trainer = build_trainer(recipe, prepare(recipe), run, device)
-    trainer.resume()
-    is_better = trainer.average_best(limit)
-    trainer.save()
+    prepared = prepare(recipe)
+    with run.locked():
+        trainer = build_trainer(recipe, prepared, run, device)
+        trainer.resume()
+        is_better = trainer.average_best(limit)
+        trainer.save()
     return is_better
 
 

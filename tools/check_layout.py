@@ -17,8 +17,8 @@ from pathlib import Path
 PACKAGE = "seq2seq"
 
 LAYERS = [
-    ["errors", "files", "special"],
-    ["keys", "nodes"],
+    ["errors", "special"],
+    ["files", "keys", "nodes"],
     ["settings"],
     ["sources"],
     ["conflicts", "sections"],
