@@ -39,7 +39,7 @@ def refusal(error: OSError, path: object, what: str = "used") -> FileError:
 
 @contextmanager
 def told(path: Path, what: Literal["read", "written"]) -> Iterator[None]:
-    """Tell what the system refuses to do with a path.
+    """Tell what the system refuses to do with a file, or with one in a folder.
 
     Raises:
         FileError: it did.
@@ -47,7 +47,8 @@ def told(path: Path, what: Literal["read", "written"]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise refusal(error, path, what) from None
+        is_below = str(error.filename).startswith(f"{path}{os.sep}")
+        raise refusal(error, error.filename if is_below else path, what) from None
 
 
 @contextmanager
@@ -111,11 +112,17 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """Read what `write_record` wrote; None if it is damaged, or there is none."""
+    """Read what `write_record` wrote; None if it is damaged, or there is none.
+
+    Raises:
+        FileError: it cannot be read.
+    """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        with told(path, "read"):
+            content = path.read_bytes() if path.exists() else b""
+        record = json.loads(content)
         found = record.pop(_DIGEST)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return record if found == _digest_of(record) else None
 
@@ -140,33 +147,33 @@ def digest(content: Path | bytes) -> str:
     return found.hexdigest()
 
 
-_SEAL = "key"
+SEAL = "key"
+"""File of a folder that says what is in it."""
 
 
 def seal(folder: Path, key: str) -> None:
     """Note in a complete folder what its content goes by, and the digest of each file."""
-    write_record(folder / _SEAL, {"key": key, "files": _digests_of(folder)})
+    write_record(folder / SEAL, {"key": key, "files": _digests_of(folder)})
 
 
 def read_seal(folder: Path) -> dict[str, Any] | None:
     """What `seal` noted, as `key` and `files`; None if that is damaged, or there is none."""
-    return read_record(folder / _SEAL)
+    return read_record(folder / SEAL)
 
 
 def unseal(folder: Path) -> None:
     """Take the note away, before the content goes."""
-    (folder / _SEAL).unlink(missing_ok=True)
+    (folder / SEAL).unlink(missing_ok=True)
 
 
 def damaged_file(folder: Path) -> Path | None:
-    """A file of a sealed folder that isn't as it was, or is missing; None if all are whole."""
-    noted = (read_seal(folder) or {"files": {}})["files"]
-    there = _digests_of(folder)
-    return next((folder / name for name in noted if noted[name] != there.get(name)), None)
+    """A file of a folder that isn't as it was sealed; None if all are, or there is no seal."""
+    sealed, there = (read_seal(folder) or {"files": {}})["files"], _digests_of(folder)
+    return next((folder / name for name in sealed if sealed[name] != there.get(name)), None)
 
 
 def _digests_of(folder: Path) -> dict[str, str]:
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _SEAL)
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SEAL)
     return {path.relative_to(folder).as_posix(): digest(path) for path in paths}
 
 
@@ -220,7 +227,6 @@ def _lock(path: Path) -> TextIO:
                 break
         file.close()
     with suppress(OSError):
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}".encode())
     return file

@@ -15,6 +15,7 @@ from seq2seq import recipe as recipes
 from seq2seq.data.corpus import Use
 from seq2seq.errors import DataError, RunError
 from seq2seq.files import (
+    SEAL,
     damaged_file,
     digest,
     read_record,
@@ -39,10 +40,10 @@ def is_done(run: Run, folder: Path, key: str, source: str) -> bool:
             f"{run.path}: what is in {source} has changed since this run was trained; "
             "take it back, or give another output_dir to train anew"
         )
-    if found != key:
+    if found not in (None, key) or not folder.exists():
         return False
     with told(folder, "read"):
-        damaged = damaged_file(folder)
+        damaged = folder / SEAL if found is None else damaged_file(folder)
     if damaged is not None:
         logger.warning("%s: is missing or damaged; making %s again", damaged, folder.name)
     return damaged is None

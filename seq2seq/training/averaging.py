@@ -43,6 +43,8 @@ def recover_best(run: Run, rank: Rank) -> Rank | None:
     if not same and best in found:
         path = best
     if path != best:
+        if not best.exists():
+            logger.warning("%s: is missing; taken from %s", best, path.name)
         checkpoints.save(best, checkpoints.load(path))
     return min(found[path], rank)
 
