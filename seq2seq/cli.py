@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import shlex
@@ -26,6 +27,7 @@ from seq2seq.commands import (
 )
 from seq2seq.console import Log, speaking
 from seq2seq.errors import UserError
+from seq2seq.files import refusal
 from seq2seq.parallel import connected
 
 
@@ -93,12 +95,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         handler.finish_line()
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # The interpreter would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        handler.finish_line()
+        print(refusal(error, error.filename or "output"), file=sys.stderr)
+        if error.filename is None:
+            _drop_output()
+        return 2
     finally:
         handler.finish_line()
         logger.removeHandler(handler)
+
+
+def _drop_output() -> None:
+    """Let go of what can't be written; the interpreter would complain once more at its end."""
+    with contextlib.suppress(OSError):  # what stands in for it may have no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser() -> argparse.ArgumentParser:

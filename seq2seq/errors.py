@@ -28,3 +28,7 @@ class DataError(UserError):
 
 class RunError(UserError):
     """A run directory that is missing, incomplete or of another recipe."""
+
+
+class FileError(UserError):
+    """A file or folder that the system doesn't let us read or write."""

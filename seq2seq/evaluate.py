@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from seq2seq import recipe
 from seq2seq.data.corpus import read_pairs
 from seq2seq.data.glossary import digest_glossary
-from seq2seq.files import digest, write_text
+from seq2seq.files import digest, read_record, write_record, write_text
 from seq2seq.metrics import Score, score
 from seq2seq.parallel import ALONE, World
 from seq2seq.run import CheckpointName, Run
@@ -24,6 +24,7 @@ Pairs = list[tuple[str, str]]
 
 logger = logging.getLogger(__name__)
 
+_SCORES = "scores.json"
 _NO_PART = {"batch_size", "n_best"}
 """Keys of `decoding` that leave the best translations as they are."""
 
@@ -60,15 +61,17 @@ def evaluate(
         RunError: there is no trained model in one of the directories, or their target
             vocabularies differ.
         DataError: a test set cannot be read.
+        FileError: another process evaluates this run, or its files cannot be written.
     """
     run = Run(run_dir)
     saved = run.load_recipe()
     decoding, data = decoding or saved.decoding, saved.data
+    runs = [run, *map(Run, ensemble)]
     settings = {
         "checkpoint": checkpoint,
         "ensemble": [str(path) for path in ensemble],
         "ensemble_weights": weights,
-        "weights": [digest(Run(p).existing_checkpoint(checkpoint)) for p in (run_dir, *ensemble)],
+        "weights": [digest(one.existing_checkpoint(checkpoint)) for one in runs],
         "decoding": decoding.model_dump(mode="json", exclude=_NO_PART),
         "glossary": digest_glossary(decoding),
         "evaluation": saved.evaluation.model_dump(mode="json"),
@@ -77,13 +80,13 @@ def evaluate(
     pairs = {name: list(read_pairs(test, data, "test")) for name, test in data.test.items()}
     missing = {name: own for name, own in pairs.items() if not _is_done(run, name, own, tests)}
     if missing:
-        # Stored scores are told without waiting for torch.
-        from seq2seq.translate import Translator
+        from seq2seq.translate import Translator  # not for stored scores, as it takes seconds
 
         load = partial(Translator.load, run_dir, ensemble=ensemble, weights=weights)
         translator = load(decoding=decoding, device=device, checkpoint=checkpoint, world=world)
-        for name, own in missing.items():
-            world.once(_store, run, settings, name, own, _translate(translator, name, own))
+        with run.locked(run.evaluation):
+            for name, own in missing.items():
+                world.once(_store, run, settings, name, own, _translate(translator, name, own))
         tests = _stored(run, settings)
     return {name: [_score(one) for one in tests[name]["scores"]] for name in data.test}
 
@@ -104,7 +107,6 @@ def _store(
     section = run.load_recipe().evaluation
     sources, references = map(list, zip(*pairs, strict=True))
     scores = score(hypotheses, [references], section)
-    run.evaluation.mkdir(exist_ok=True)
     hyp = run.hypotheses(name)
     for message in suspicions(str(hyp), hypotheses, [references], section, sources):
         logger.warning("warning: %s", message)
@@ -115,8 +117,7 @@ def _store(
         "pairs": _key(pairs),
     }
     record = settings | {"tests": _stored(run, settings) | {name: test}}
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    write_text(run.evaluation / "scores.json", text)
+    write_record(run.evaluation / _SCORES, record)
 
 
 def _translate(translator: "Translator", name: str, pairs: Pairs) -> list[str]:
@@ -131,12 +132,9 @@ def _translate(translator: "Translator", name: str, pairs: Pairs) -> list[str]:
 
 def _stored(run: Run, settings: dict[str, Any]) -> dict[str, Any]:
     """The test sets that were translated and scored with these settings."""
-    try:
-        record = json.loads((run.evaluation / "scores.json").read_text(encoding="utf-8"))
-        tests = record.pop("tests")
-        return dict(tests) if record == settings else {}
-    except (OSError, ValueError, KeyError):
-        return {}
+    record = read_record(run.evaluation / _SCORES) or {"tests": {}}
+    tests: dict[str, Any] = record.pop("tests")
+    return tests if record == settings else {}
 
 
 def _score(stored: dict[str, Any]) -> Score:

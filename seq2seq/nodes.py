@@ -249,7 +249,8 @@ def _read_text(file: str, named_at: Place, key: str, problems: list[Problem]) ->
         problems.append(Problem(named_at, key, f"{what}; {remedy}"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        problems.append(Problem(named_at, key, f"cannot read '{file}': {reason}"))
+        remedy = "name a file that you may read"
+        problems.append(Problem(named_at, key, f"cannot read '{file}' ({reason}); {remedy}"))
     return None
 
 

@@ -5,7 +5,6 @@ pairs by their text, the tokenizer models and the limits. What is there and fits
 a second call returns at once. Each part is built aside and renamed when it is complete.
 """
 
-import json
 import logging
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from seq2seq.data.noise import build_noise
 from seq2seq.data.statistics import Statistics, count_statistics
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
-from seq2seq.files import digest, write_text
+from seq2seq.files import digest, read_record, told, write_record
 from seq2seq.recipe import dump_recipe
 from seq2seq.run import Run
 from seq2seq.stages import Digests, building, content_key, is_done, read_key
@@ -72,10 +71,17 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     train_key = digests.of_corpora(data.train, data, "train")
     statistics = _count_or_recall(recipe, run, train_key)
     completed = choose(recipe, statistics, _first_recipe(recipe))
-    recipe, section = completed.recipe, completed.recipe.tokenizer
-    run.claim(recipe, completed.reasons)
-    folder.mkdir(exist_ok=True)
-    _remember(statistics, run, train_key)
+    with run.locked():
+        run.claim(completed.recipe, completed.reasons)
+        with told(folder, "written"):
+            folder.mkdir(exist_ok=True)
+        _remember(statistics, run, train_key)
+        return _prepare(completed.recipe, run, train_key, digests)
+
+
+def _prepare(recipe: recipes.Recipe, run: Run, train_key: str, digests: Digests) -> Prepared:
+    """Make what isn't there, in a run directory that is claimed."""
+    data, folder, section = recipe.data, run.data, recipe.tokenizer
     dev_key = digests.of_corpora(data.dev, data, "dev")
 
     tokenizers = _prepare_tokenizers(recipe, run, train_key, digests).directed(data)
@@ -157,12 +163,9 @@ def _count_or_recall(recipe: recipes.Recipe, run: Run, key: str) -> Statistics:
 
     So choices stay as they are, and text that has changed is told as such.
     """
-    try:
-        found = json.loads((run.data / _STATISTICS).read_text(encoding="utf-8"))
-        if found.pop("key") == key or run.is_trained:
-            return Statistics.from_dict(found)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    found = read_record(run.data / _STATISTICS)
+    if found is not None and (found.pop("key") == key or run.is_trained):
+        return Statistics.from_dict(found)
     return count_statistics(read_pairs(recipe.data.train, recipe.data, "train"))
 
 
@@ -173,10 +176,10 @@ def _first_recipe(recipe: recipes.Recipe) -> recipes.Recipe | None:
 
 
 def _remember(statistics: Statistics, run: Run, key: str) -> None:
-    path = run.data / _STATISTICS
-    text = json.dumps({"key": key} | statistics.to_dict(), indent=1)
-    if not path.exists() or not (run.is_trained or path.read_text(encoding="utf-8") == text):
-        write_text(path, text)
+    path, record = run.data / _STATISTICS, {"key": key} | statistics.to_dict()
+    known = read_record(path)
+    if known is None or (known != record and not run.is_trained):
+        write_record(path, record)
 
 
 def _make_missing_files(data: recipes.Data) -> None:

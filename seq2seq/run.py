@@ -1,13 +1,14 @@
 """The run directory: all that a trained model is, in one place."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from seq2seq.data.tokenizer import Tokenizers, load_tokenizers
-from seq2seq.errors import RunError
-from seq2seq.files import write_text
+from seq2seq.errors import DataError, RunError
+from seq2seq.files import damaged_file, locked, previous_path, told, write_text
 from seq2seq.recipe import Recipe, changed_keys, dump_recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -23,10 +24,15 @@ FREE_KEYS = (
     "data.script",
     "decoding",
     "evaluation",
+    "training.max_epochs",
+    "training.max_updates",
+    "training.max_minutes",
+    "training.early_stopping_patience",
     "training.save_every",
     "training.log_every",
 )
-"""What may change when a run is started again: it has no part in the weights."""
+"""What may change when a run is started again: how long it trains, and what has no part in the
+weights."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +80,16 @@ class Run:
         return self.path / "checkpoints" / f"{name}.safetensors"
 
     def existing_checkpoint(self, name: CheckpointName) -> Path:
-        """File of a checkpoint.
+        """File of a checkpoint, or of the one before it where only that is left.
 
         Raises:
             RunError: there is none yet.
         """
         path = self.checkpoint(name)
-        if not path.exists():
-            raise RunError(f"{path}: no checkpoint yet; train the run first")
-        return path
+        for found in (path, previous_path(path)):
+            if found.exists():
+                return found
+        raise RunError(f"{path}: no checkpoint yet; train the run first")
 
     def kept_checkpoint(self, update: int) -> Path:
         """File of one of the best checkpoints, where several are kept."""
@@ -92,10 +99,29 @@ class Run:
         """The files of this kind that exist."""
         return sorted((self.path / "checkpoints").glob("best-*.safetensors"))
 
+    def drop_partial_checkpoints(self) -> None:
+        """Remove what a process left behind that was killed while it saved."""
+        for path in (self.path / "checkpoints").glob(".*"):
+            with told(path, "written"):
+                path.unlink()
+
     @property
     def is_trained(self) -> bool:
         """Whether there are checkpoints, so that recipe, tokenizer and data must stay."""
         return any((self.path / "checkpoints").glob("*.safetensors"))
+
+    @contextmanager
+    def locked(self, folder: Path | None = None) -> Iterator[None]:
+        """Keep other processes from writing into the run directory, or a folder of it, meanwhile.
+
+        Raises:
+            FileError: another process does so.
+        """
+        folder = folder or self.path
+        with told(folder, "written"):
+            folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            yield
 
     def claim(self, recipe: Recipe, reasons: Mapping[str, str] | None = None) -> None:
         """Make the run directory this recipe's, or see that it is.
@@ -142,7 +168,15 @@ class Run:
         return load_recipe(self.recipe_file, check_files=False)
 
     def load_tokenizers(self) -> Tokenizers:
-        """The tokenizers of the run."""
+        """The tokenizers of the run.
+
+        Raises:
+            DataError: there are none, or they aren't those that were saved.
+        """
+        if (damaged := damaged_file(self.tokenizer)) is not None:
+            raise DataError(
+                f"{damaged}: is missing or damaged; seq2seq prepare makes it again from the recipe"
+            )
         return load_tokenizers(self.tokenizer).directed(self.load_recipe().data)
 
     def load_model(self, tokenizers: Tokenizers, checkpoint: CheckpointName) -> "Seq2Seq":
@@ -151,11 +185,12 @@ class Run:
         Raises:
             RunError: there is no such checkpoint, or it is damaged.
         """
-        from seq2seq.checkpoint import load, load_weights
+        from seq2seq.checkpoint import load_last, load_weights
         from seq2seq.model.seq2seq import Seq2Seq
 
-        path = self.existing_checkpoint(checkpoint)
+        self.existing_checkpoint(checkpoint)
+        saved = load_last(self.checkpoint(checkpoint))
+        assert saved is not None
         model = Seq2Seq(self.load_recipe().model, len(tokenizers.src), len(tokenizers.tgt))
-        saved = load(path)
         load_weights(model, saved.part("average") or saved.part("model"))
         return model.eval()

@@ -1,11 +1,11 @@
 """Stages of a run: folders that are known by the content of what went into them.
 
 What is there and fits is used again. A folder is built aside and renamed when it is complete, so
-it is whole or not there.
+it is whole or not there; one that was damaged since is made again.
 """
 
 import json
-import os
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +14,22 @@ from pathlib import Path
 from seq2seq import recipe as recipes
 from seq2seq.data.corpus import Use
 from seq2seq.errors import DataError, RunError
-from seq2seq.files import digest, write_text
+from seq2seq.files import (
+    SEAL,
+    damaged_file,
+    digest,
+    read_record,
+    read_seal,
+    seal,
+    sync,
+    sync_names,
+    told,
+    unseal,
+    write_record,
+)
 from seq2seq.run import Run
 
-_KEY = "key"
+logger = logging.getLogger(__name__)
 
 
 def is_done(run: Run, folder: Path, key: str, source: str) -> bool:
@@ -28,7 +40,13 @@ def is_done(run: Run, folder: Path, key: str, source: str) -> bool:
             f"{run.path}: what is in {source} has changed since this run was trained; "
             "take it back, or give another output_dir to train anew"
         )
-    return found == key
+    if found not in (None, key) or not folder.exists():
+        return False
+    with told(folder, "read"):
+        damaged = folder / SEAL if found is None else damaged_file(folder)
+    if damaged is not None:
+        logger.warning("%s: is missing or damaged; making %s again", damaged, folder.name)
+    return damaged is None
 
 
 @contextmanager
@@ -36,26 +54,32 @@ def building(folder: Path, key: str, *, goes_on: bool = False) -> Iterator[Path]
     """Give a folder to fill, and put it in place with its key when that has gone well.
 
     It is empty, unless it `goes_on` where an attempt at the same content broke off.
+
+    Raises:
+        FileError: it cannot be written.
     """
     partial = folder.with_name(f".{folder.name}.partial")
-    if not (goes_on and read_key(partial) == key):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        (partial / _KEY).write_text(key, encoding="ascii")
-    yield partial
-    for path in partial.iterdir():
-        with path.open("r+b") as file:
-            os.fsync(file.fileno())
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with told(folder, "written"):
+        if not (goes_on and read_key(partial) == key):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            seal(partial, key)
+        yield partial
+        for path in partial.rglob("*"):
+            if path.is_file():
+                sync(path)
+        seal(partial, key)
+        if folder.exists():
+            unseal(folder)
+            shutil.rmtree(folder)
+        partial.rename(folder)
+        sync_names(folder.parent)
 
 
 def read_key(folder: Path) -> str | None:
     """The key of a folder; None if there is none."""
-    try:
-        return (folder / _KEY).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        return None
+    found = read_seal(folder)
+    return None if found is None else str(found["key"])
 
 
 def content_key(*parts: object) -> str:
@@ -69,10 +93,7 @@ class Digests:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._used: dict[str, list[object]] = {}
-        try:
-            self._known = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            self._known = {}
+        self._known = read_record(path) or {}
         self._saved = dict(self._known)
 
     def of_file(self, path: Path) -> str:
@@ -114,4 +135,4 @@ class Digests:
         """Remember what was asked for."""
         if self._used == self._saved:
             return
-        write_text(self._path, json.dumps(self._used, indent=1))
+        write_record(self._path, self._used)

@@ -50,6 +50,7 @@ def train(
 
     Raises:
         RunError: the run directory holds a run of another recipe, or the loss became infinite.
+        FileError: another process trains this run, or its files cannot be written.
         DataError: the data cannot be read.
         SettingsError: this machine has no such device, or it can't compute as the recipe says.
     """
@@ -60,8 +61,14 @@ def train(
         be_deterministic()
     tune_memory()
     prepared = world.in_turn(lambda: prepare(recipe))
-    recipe = prepared.recipe
-    trainer = build_trainer(recipe, prepared, run, device, world)
+    with run.locked():
+        return _train(prepared, run, device, stop, world)
+
+
+def _train(
+    prepared: Prepared, run: Run, device: torch.device, stop: Callable[[], bool], world: World
+) -> Outcome:
+    trainer = build_trainer(prepared.recipe, prepared, run, device, world)
     if trainer.resume():
         if trainer.progress.finished:
             return Outcome("already finished", run.path, trainer.progress.best)
@@ -102,10 +109,11 @@ def average(run_dir: Path, limit: int | None = None, world: World = ALONE) -> bo
     device = resolve_device(recipe.device)
     tune_memory()
     prepared = world.in_turn(lambda: prepare(recipe))
-    trainer = build_trainer(recipe, prepared, run, device, world)
-    trainer.resume()
-    is_better = trainer.average_best(limit)
-    trainer.save()
+    with run.locked():
+        trainer = build_trainer(recipe, prepared, run, device, world)
+        trainer.resume()
+        is_better = trainer.average_best(limit)
+        trainer.save()
     return is_better
 
 

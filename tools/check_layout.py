@@ -17,8 +17,8 @@ from pathlib import Path
 PACKAGE = "seq2seq"
 
 LAYERS = [
-    ["errors", "files", "rates", "special"],
-    ["keys", "nodes", "parallel"],
+    ["errors", "rates", "special"],
+    ["files", "keys", "nodes", "parallel"],
     ["settings"],
     ["sources"],
     ["conflicts", "sections"],

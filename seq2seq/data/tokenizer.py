@@ -237,12 +237,14 @@ def load_tokenizers(folder: Path) -> Tokenizers:
     path = folder / _SETTINGS
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
+        lowercase, is_joint = bool(settings["lowercase"]), settings["joint"]
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}); prepare the run first"
         ) from None
-    lowercase = bool(settings["lowercase"])
-    if settings["joint"]:
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path}: is damaged; prepare the run again") from None
+    if is_joint:
         joint = Tokenizer.load(folder / "joint.model", lowercase=lowercase)
         return Tokenizers(joint, joint)
     return Tokenizers(

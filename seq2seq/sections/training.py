@@ -37,7 +37,10 @@ class Training(Section):
     too, so of `tokenizer` only `sampling` counts; `model` must have the sizes of that run."""
 
     max_epochs: Annotated[int, FROM_CORPUS] = Field(default=30, ge=1)
-    """Passes over the training data, at most."""
+    """Passes over the training data, at most. This and the other limits of how long to train may
+    change when a run is started again: with more than before it goes on, also if it had finished.
+    A schedule that ends with training (cosine) follows the new end, as if it had been known from
+    the start, so the learning rate rises again at first."""
 
     max_updates: int | None = Field(default=None, ge=1)
     """Parameter updates, at most."""

@@ -1,5 +1,6 @@
 """The best checkpoints of a run, and the plain mean of their weights."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,11 +8,58 @@ import torch
 from torch import Tensor
 
 from seq2seq import checkpoint as checkpoints
-from seq2seq.checkpoint import Checkpoint
+from seq2seq.checkpoint import Checkpoint, DamagedError, set_damaged_aside, without_remedy
+from seq2seq.files import previous_path
 from seq2seq.run import Run
+
+logger = logging.getLogger(__name__)
 
 Rank = tuple[float, float]
 """Value of the early-stopping metric (up is good), and negated loss for where that is equal."""
+
+
+def save_best(run: Run, checkpoint: Checkpoint, rank: Rank) -> None:
+    """Save weights to translate with as `best`, of which the one before is kept."""
+    checkpoints.save(run.checkpoint("best"), _ranked(checkpoint, rank), keep_previous=True)
+
+
+def recover_best(run: Run, rank: Rank) -> Rank | None:
+    """See that `best` is the checkpoint of this rank.
+
+    A run that was killed while it saved, or goes back to the last state but one, finds a later one
+    there. A damaged or lost one is taken from where else it is kept, or gives way to the next best.
+
+    Returns:
+        The rank of what is there now; None if nothing is left.
+    """
+    best = run.checkpoint("best")
+    found = _whole([best, previous_path(best), *run.kept_checkpoints()], rank)
+    if not found:
+        return None
+    if found.get(best) == rank:
+        return rank
+    same = [path for path, other in found.items() if other == rank]
+    path = same[0] if same else max(found, key=found.__getitem__)
+    if not same and best in found:
+        path = best
+    if path != best:
+        if not best.exists():
+            logger.warning("%s: is missing; taken from %s", best, path.name)
+        checkpoints.save(best, checkpoints.load(path))
+    return min(found[path], rank)
+
+
+def _whole(paths: Sequence[Path], rank: Rank) -> dict[Path, Rank]:
+    """Those checkpoints that are as they were saved, with their ranks; others are set aside."""
+    found = {}
+    for path in filter(Path.exists, paths):
+        try:
+            value, negated_loss = checkpoints.load(path).values.get("rank", rank)
+            found[path] = value, negated_loss
+        except DamagedError as error:
+            logger.warning("%s; it is left out", without_remedy(error))
+            set_damaged_aside(path)
+    return found
 
 
 def keep_checkpoint(run: Run, limit: int, checkpoint: Checkpoint, rank: Rank) -> None:
@@ -30,10 +78,13 @@ def keep_checkpoint(run: Run, limit: int, checkpoint: Checkpoint, rank: Rank) ->
     for path in run.kept_checkpoints():
         if checkpoints.load_values(path)["update"] > update:
             path.unlink()
-    ranked = Checkpoint(checkpoint.tensors, checkpoint.values | {"rank": list(rank)})
-    checkpoints.save(run.kept_checkpoint(update), ranked)
+    checkpoints.save(run.kept_checkpoint(update), _ranked(checkpoint, rank))
     for path in best_checkpoints(run)[limit:]:
         path.unlink()
+
+
+def _ranked(checkpoint: Checkpoint, rank: Rank) -> Checkpoint:
+    return Checkpoint(checkpoint.tensors, checkpoint.values | {"rank": list(rank)})
 
 
 def best_checkpoints(run: Run) -> list[Path]:

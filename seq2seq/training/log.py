@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from seq2seq.files import write_text
+from seq2seq.files import told, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -24,25 +24,34 @@ class MetricsLog:
         self.path = path
 
     def truncate(self, update: int) -> None:
-        """Drop the records after an update, which a resumed run will make again."""
-        if not self.path.exists():
-            return
-        kept = []
-        text = self.path.read_text(encoding="utf-8")
-        for line in text.split("\n"):
+        """Drop the records after an update, which a resumed run will make again.
+
+        What isn't a record is dropped too: half of one at the end, as a killed process leaves it,
+        without a word.
+        """
+        with told(self.path, "read"):
+            content = self.path.read_bytes() if self.path.exists() else b""
+        *lines, _ = content.split(b"\n")
+        kept, damaged = [], []
+        for number, line in enumerate(lines, start=1):
             try:
                 if json.loads(line)["update"] <= update:
-                    kept.append(line + "\n")
-            except ValueError:
-                continue
-        if "".join(kept) != text:
+                    kept.append(line.decode() + "\n")
+            except (ValueError, KeyError, TypeError):
+                damaged.append(number)
+        if damaged:
+            logger.warning(
+                "%s:%d: is no record (%d in all); left out", self.path, damaged[0], len(damaged)
+            )
+        if "".join(kept).encode() != content:
             write_text(self.path, "".join(kept))
 
     def write(self, record: dict[str, Any]) -> None:
         """Append a record."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        with told(self.path, "written"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
 
 
 def progress_line(record: dict[str, Any]) -> str:

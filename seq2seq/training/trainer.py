@@ -81,6 +81,7 @@ class Trainer:
         self.tally = Tally()
         self.stop: Callable[[], bool] = lambda: False
         self.stopping = False
+        self.is_saved = False
         self.updates_per_epoch = math.ceil(len(self.sampler.batches(0)) / section.accumulate)
 
     def fit(self, stop: Callable[[], bool]) -> Status:
@@ -89,6 +90,8 @@ class Trainer:
         It is enough that it says so in one of the processes.
         """
         progress, self.stop = self.progress, stop
+        if progress.update:
+            self._validate_if_due()  # a run that was killed there, or has other limits now
         while not progress.finished:
             groups = self._groups(progress.epoch)
             for group in groups[progress.position :]:
@@ -188,17 +191,27 @@ class Trainer:
         section, progress = self.section, self.progress
         if progress.update % section.log_every == 0:
             self._record()
+        saved = self._validate_if_due()
+        if not saved and section.save_every and progress.update % section.save_every == 0:
+            self.save()
+
+    def _validate_if_due(self) -> bool:
+        """Validate and save where it is time to, and see whether training is over."""
+        section, progress = self.section, self.progress
         every = section.validate_every
         due = progress.position == 0 if every is None else progress.update % every == 0
-        over = self._is_over()
-        if due or (over and progress.validated < progress.update):
+        new = progress.validated < progress.update
+        if not (due and new) and not self._is_over():
+            return False
+        if not self.is_saved:
+            self.save()  # so that `best` never stands alone
+        if new:
             self._validate()
-            progress.finished = self._is_over()
-            if progress.finished and section.average_best:
-                self.average_best()
-            self.save()
-        elif section.save_every and progress.update % section.save_every == 0:
-            self.save()
+        progress.finished = self._is_over()
+        if progress.finished and section.average_best:
+            self.average_best()
+        self.save()
+        return True
 
     def _record(self) -> None:
         progress, tally = self.progress, self.tally
@@ -268,7 +281,7 @@ class Trainer:
 
     def _save_best(self, weights: Checkpoint, rank: averaging.Rank) -> None:
         self.progress.best, self.progress.best_loss = rank[0], -rank[1]
-        self.world.once(checkpoints.save, self.run.checkpoint("best"), weights)
+        self.world.once(averaging.save_best, self.run, weights, rank)
 
     def _record_of(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
         progress = self.progress
@@ -295,15 +308,23 @@ class Trainer:
         }
         path, saved = self.run.checkpoint("last"), Checkpoint(self.learner.tensors(), values)
         self.world.once(lambda: checkpoints.save(path, saved, keep_previous=True))
+        self.is_saved = True
 
     def resume(self) -> bool:
         """Go back to the last checkpoint, if there is one; whether there was.
 
         Raises:
-            RunError: it was made on other data.
+            RunError: it was made on other data, or is lost where others are left.
         """
-        saved = checkpoints.load_last(self.run.checkpoint("last"))
+        self.world.once(self.run.drop_partial_checkpoints)
+        last = self.run.checkpoint("last")
+        saved = self.world.in_turn(lambda: checkpoints.load_last(last, set_aside=True))
         if saved is None:
+            if self.run.is_trained:
+                raise RunError(
+                    f"{self.run.checkpoint('last')}: is missing, so training cannot go on; take "
+                    "a copy of it back, or give another output_dir to train anew"
+                )
             self.world.once(self.log.truncate, -1)
             self.world.copy_weights(self.model.parameters())
             return False
@@ -317,7 +338,24 @@ class Trainer:
         self.progress = Progress(**progress | {"plateau": Plateau(**progress["plateau"])})
         self.tally = Tally(**saved.values["tally"])
         self.world.once(self.log.truncate, self.progress.update)
+        self.is_saved = True
+        self._recover_best()
+        self.progress.finished = self.progress.finished and self._is_over()
         return True
+
+    def _recover_best(self) -> None:
+        """Have the best checkpoint that this state knows, or measure this state if it is lost."""
+        progress = self.progress
+        if progress.best is None:
+            return
+        best = progress.best, -progress.best_loss
+        rank = self.world.in_turn(lambda: averaging.recover_best(self.run, best))
+        if rank is not None:
+            progress.best, progress.best_loss = rank[0], -rank[1]
+        elif progress.validated == progress.update:
+            progress.best, progress.validated, progress.finished = None, 0, False
+        else:
+            progress.best = None
 
 
 def count_parameters(model: nn.Module) -> int:

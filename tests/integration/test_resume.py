@@ -15,6 +15,7 @@ import torch
 from toy import toy_recipe
 
 from seq2seq import checkpoint
+from seq2seq.errors import RunError
 from seq2seq.recipe import Recipe
 from seq2seq.run import Run
 from seq2seq.train import train
@@ -149,6 +150,90 @@ def test_stopped_after_every_update(recipe: Recipe, tmp_path: Path) -> None:
         stops += 1
     assert stops > 15
     assert result(recipe) == result(same_in(tmp_path / "unbroken", recipe))
+
+
+EXTENDED = ["training.schedule=inverse_sqrt", "training.warmup_updates=3", "training.keep_best=2"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "stop_after"),
+    [
+        ("max_epochs=1", None),
+        ("max_updates=9", None),
+        ("max_minutes=1e-9", None),
+        ("max_epochs=1", 5),
+    ],
+)
+def test_longer_limits_go_on_as_if_they_had_been_there(
+    limit: str, stop_after: int | None, tmp_path: Path
+) -> None:
+    def stop() -> bool:
+        return stop_after is not None and next(updates) == stop_after
+
+    updates = iter(range(1, 99))
+    first = train(toy_recipe(tmp_path, *EXTENDED, f"training.{limit}"), stop=stop)
+    assert first.status == ("interrupted" if stop_after else "finished")
+    longer = toy_recipe(tmp_path, *EXTENDED, "training.max_epochs=2", "training.validate_every=13")
+    with pytest.raises(RunError, match=r"other values of training\.validate_every; "):
+        train(longer)
+    longer = toy_recipe(tmp_path, *EXTENDED, "training.max_epochs=2")
+    assert train(longer).status == "finished"
+    assert Run(tmp_path / "run").load_recipe() == longer
+    straight = same_in(tmp_path / "straight", longer)
+    train(straight)
+    assert weights_of(longer) == weights_of(straight)
+    assert train(longer).status == "already finished"
+
+
+def weights_of(recipe: Recipe) -> dict[str, bytes]:
+    """All that an update changes."""
+    tensors = checkpoint.load(Run(Path(recipe.output_dir)).checkpoint("last")).tensors
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def test_shorter_limits_end_it(tmp_path: Path) -> None:
+    recipe = toy_recipe(tmp_path)
+    updates = iter(range(1, 99))
+    train(recipe, stop=lambda: next(updates) == 20)
+    assert train(toy_recipe(tmp_path, "training.max_updates=7")).status == "finished"
+    run = Run(tmp_path / "run")
+    assert checkpoint.load_values(run.checkpoint("last"))["progress"]["update"] == 20
+    assert checkpoint.load_values(run.checkpoint("best"))["update"] in (13, 20)
+    validated = [r["update"] for r in records_of(run) if r["kind"] == "validation"]
+    assert validated == [13, 20]
+    assert train(toy_recipe(tmp_path, "training.max_updates=6")).status == "already finished"
+
+
+def records_of(run: Run) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+
+
+def test_more_patience_goes_on(tmp_path: Path) -> None:
+    settings = ["training.validate_every=1", "training.learning_rate=1e-9"]
+    recipe = toy_recipe(tmp_path, *settings, "training.early_stopping_patience=1")
+    train(recipe)
+    update = records_of(Run(tmp_path / "run"))[-1]["update"]
+    more = toy_recipe(tmp_path, *settings, f"training.early_stopping_patience={update + 3}")
+    assert train(more).status == "finished"
+    assert records_of(Run(tmp_path / "run"))[-1]["update"] > update
+
+
+def test_cosine_follows_the_new_end(tmp_path: Path) -> None:
+    settings = ["training.schedule=cosine", "training.log_every=1"]
+    train(toy_recipe(tmp_path, *settings, "training.max_updates=6"))
+    longer = toy_recipe(tmp_path, *settings, "training.max_updates=12")
+    train(longer)
+    train(same_in(tmp_path / "straight", longer))
+    rates, expected = (
+        {
+            r["update"]: r["learning_rate"]
+            for r in records_of(Run(tmp_path / name))
+            if "loss" in r and r["kind"] == "train" and r["update"] > 6
+        }
+        for name in ("run", "straight")
+    )
+    assert rates == expected
+    assert len(rates) == 6
 
 
 @pytest.fixture

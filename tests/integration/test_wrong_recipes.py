@@ -577,7 +577,10 @@ def test_missing_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_folder_for_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "d"]) == 2
-    assert capsys.readouterr() == ("", "d: cannot read 'd': is a directory\n")
+    assert capsys.readouterr() == (
+        "",
+        "d: cannot read 'd' (is a directory); name a file that you may read\n",
+    )
 
 
 def test_not_utf8(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -332,3 +332,18 @@ def test_run_ends_with_translations_scores_and_what_to_try(
     assert "BLEU      12.35 [11.00, 13.50]" in output or "BLEU      12.34 [11.00, 13.50]" in output
     shown = """echo 'it'"'"'s a' | seq2seq translate runs/r\n"""
     assert shown in output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_that_cannot_be_written_is_told(recipe: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "seq2seq", "recipe", "--schema"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("output: cannot be used (no space left on device); make room")
+    assert done.stderr.count("\n") == 1

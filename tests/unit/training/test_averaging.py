@@ -6,7 +6,13 @@ import torch
 
 from seq2seq.checkpoint import Checkpoint, load, load_values
 from seq2seq.run import Run
-from seq2seq.training.averaging import best_checkpoints, keep_checkpoint, mean_weights
+from seq2seq.training.averaging import (
+    best_checkpoints,
+    keep_checkpoint,
+    mean_weights,
+    recover_best,
+    save_best,
+)
 
 
 def weights(update: int) -> Checkpoint:
@@ -51,3 +57,25 @@ def test_the_mean_is_that_of_each_number(tmp_path: Path) -> None:
         rows = [weights(update).tensors[f"model.{name}"].double().numpy() for update in (1, 2, 3)]
         assert found[name].dtype == torch.float32
         np.testing.assert_allclose(found[name].numpy(), sum(rows) / 3, rtol=1e-7)
+
+
+def test_the_best_of_a_state_is_found_again(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+
+    def best() -> float:
+        return float(load(run.checkpoint("best")).tensors["model.x"])
+
+    for value in (1.0, 2.0):
+        saved = Checkpoint({"model.x": torch.tensor(value)}, {"update": int(value)})
+        save_best(run, saved, (value, 0.0))
+    assert recover_best(run, (2.0, 0.0)) == (2.0, 0.0)
+    assert best() == 2.0
+    assert recover_best(run, (1.0, 0.0)) == (1.0, 0.0)
+    assert best() == 1.0
+    save_best(run, saved, (2.0, 0.0))
+    run.checkpoint("best").write_bytes(b"")
+    assert recover_best(run, (2.0, 0.0)) == (1.0, 0.0)
+    assert best() == 1.0
+    for path in (tmp_path / "checkpoints").iterdir():
+        path.unlink()
+    assert recover_best(run, (2.0, 0.0)) is None
