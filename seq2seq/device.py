@@ -11,6 +11,7 @@ from seq2seq.errors import SettingsError
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MEBIBYTE = 2**20
 _NUM_KERNELS = 16
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -60,6 +61,29 @@ def tune_memory() -> None:
     libc.mallopt(_M_MMAP_THRESHOLD, 32 * _MEBIBYTE)
     libc.mallopt(_M_TRIM_THRESHOLD, 512 * _MEBIBYTE)
     libc.mallopt(_M_TOP_PAD, 64 * _MEBIBYTE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, whoever wanted it: torch, cuDNN or Python."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what torch keeps of a GPU's memory for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes in use so far: of a GPU by tensors, or by this process and all in it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _has_mps() -> bool:

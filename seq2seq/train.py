@@ -20,8 +20,9 @@ from seq2seq.recipe import Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
 from seq2seq.training.minimum_risk import Ids, SentenceScores
 from seq2seq.training.objective import OBJECTIVES
+from seq2seq.training.rehearsal import rehearse
 from seq2seq.training.trainer import Status, Trainer, count_parameters
-from seq2seq.training.validation import Validator
+from seq2seq.training.validation import DevScorer, Validator
 from seq2seq.translate import Translator
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
         device,
         f"{len(prepared.train):,}",
     )
+    rehearse(trainer)
     status = trainer.fit(stop)
     return Outcome(status, run.path, trainer.progress.best)
 
@@ -141,9 +143,7 @@ def _take_weights(model: Seq2Seq, run: Run, recipe: Recipe, tokenizers: Tokenize
     load_weights(model, theirs)
 
 
-def _dev_scorer(
-    recipe: Recipe, prepared: Prepared, device: torch.device
-) -> Callable[[Seq2Seq], dict[str, float]]:
+def _dev_scorer(recipe: Recipe, prepared: Prepared, device: torch.device) -> DevScorer:
     """BLEU, and what else picks the best checkpoint, of the raw development set by greedy search.
 
     Computed as `evaluation` would. Translations end where the longest reference does, as a model
@@ -162,12 +162,16 @@ def _dev_scorer(
         bootstrap=0,
     )
 
-    decoding = Decoding(beam_size=1, max_length=int(prepared.dev.tgt_lengths.max()))
+    longest = int(prepared.dev.tgt_lengths.max())
 
-    def scores(model: Seq2Seq) -> dict[str, float]:
+    def scores(
+        model: Seq2Seq, num_lines: int | None = None, max_length: int | None = None
+    ) -> dict[str, float]:
+        decoding = Decoding(beam_size=1, max_length=max_length or longest)
         translator = Translator([model], [prepared.tokenizers], decoding, device)
-        hypotheses = [translation.text for translation in translator.translate(sources)]
-        found = score(hypotheses, [references], section)
+        translations = translator.translate(sources[:num_lines])
+        hypotheses = [translation.text for translation in translations]
+        found = score(hypotheses, [references[:num_lines]], section)
         return {name: one.value for name, one in zip(section.metrics, found, strict=True)}
 
     return scores

@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = "seq2seq"
 
 LAYERS = [
-    ["errors", "files", "special"],
+    ["errors", "files", "records", "special"],
     ["keys", "nodes"],
     ["settings"],
     ["sources"],

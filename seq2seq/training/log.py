@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seq2seq.files import write_text
+from seq2seq.records import read_records
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +18,8 @@ class MetricsLog:
     Each has `kind` (`train`, `validation` or `average`), `update`, `epoch` and `minutes` (of
     training, over all starts of the run). Those of training tell of the updates since the one
     before: `loss` is the mean of what is minimised, `padding` the share of positions of batches
-    that hold no token.
+    that hold no token, `loader_wait` the share of time in which nothing was done but read the next
+    batch, `splits` counts batches that were split in two for want of memory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,6 +40,10 @@ class MetricsLog:
         if "".join(kept) != text:
             write_text(self.path, "".join(kept))
 
+    def read(self) -> list[dict[str, Any]]:
+        """The records so far."""
+        return list(read_records(self.path))
+
     def write(self, record: dict[str, Any]) -> None:
         """Append a record."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +58,15 @@ def progress_line(record: dict[str, Any]) -> str:
         f"epoch {record['epoch']}  {record['done']:6.1%}  loss {record['loss']:.3f}  "
         f"ppl {record['perplexity']:.2f}  {record['tokens_per_second']:,.0f} tok/s  "
         f"lr {record['learning_rate']:.2e}  ETA {eta}"
+    )
+
+
+def split_line(record: dict[str, Any]) -> str:
+    """What to do about batches of a training record that memory did not suffice for."""
+    return (
+        f"update {record['update']:,}: memory ran out; {record['splits']:,} batches since the last "
+        "record were split in two, which takes time; halve training.batch_size and double "
+        "training.accumulate"
     )
 
 

@@ -23,8 +23,9 @@ from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.run import Run
 from seq2seq.training import averaging
+from seq2seq.training.backward import sum_gradients
 from seq2seq.training.learner import Learner
-from seq2seq.training.log import MetricsLog, progress_line, validation_line
+from seq2seq.training.log import MetricsLog, progress_line, split_line, validation_line
 from seq2seq.training.objective import Objective
 from seq2seq.training.optim import Plateau, learning_rate
 from seq2seq.training.progress import Progress, Tally
@@ -106,18 +107,13 @@ class Trainer:
         """One update of the weights from the batches of a group, as if they were one batch."""
         started = time.monotonic()
         progress = self.progress
-        self.model.train()
         batches = [load_batch(self.train, index, progress.epoch) for index in group]
+        loading = time.monotonic() - started
         size = sum(self.objective.size(batch) for batch in batches)
         rate = learning_rate(
             self.section, progress.update + 1, progress.epoch, self._done(), progress.plateau
         )
-        self.model.zero_grad()
-        sums = torch.zeros(2, device=self.device)
-        for batch in batches:
-            loss = self.objective(self.model, batch.to(self.device), progress)
-            (loss.objective / size).backward()  # type: ignore[no-untyped-call]
-            sums += torch.stack((loss.objective.detach(), loss.cross_entropy))
+        sums, splits = sum_gradients(self.model, self.objective, batches, size, progress)
         self.learner.step(rate)
         progress.update += 1
         objective, cross_entropy = sums.tolist()
@@ -133,6 +129,8 @@ class Trainer:
         tally.size += size
         tally.cross_entropy += cross_entropy
         tally.seconds += elapsed
+        tally.loading += loading
+        tally.splits += splits
         for batch in batches:
             tally.tokens += batch.num_tokens
             tally.positions += batch.src.numel() + batch.tgt_out.numel()
@@ -188,11 +186,15 @@ class Trainer:
             "perplexity": perplexity(tally.cross_entropy / tally.tokens),
             "tokens_per_second": tally.tokens / tally.seconds,
             "padding": 1 - tally.real / tally.positions,
+            "loader_wait": tally.loading / tally.seconds,
+            "splits": tally.splits,
             "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
             "eta_seconds": progress.seconds * (1 / done - 1),
         }
         self.log.write(record)
         logger.info(progress_line(record), extra={"progress": True})
+        if tally.splits:
+            logger.warning(split_line(record))
         self.tally = Tally()
 
     def _validate(self) -> None:
@@ -272,12 +274,19 @@ class Trainer:
     def resume(self) -> bool:
         """Go back to the last checkpoint, if there is one; whether there was.
 
+        Records of what comes after it are dropped.
+
         Raises:
             RunError: it was made on other data.
         """
+        is_begun = self.restore()
+        self.log.truncate(self.progress.update if is_begun else -1)
+        return is_begun
+
+    def restore(self) -> bool:
+        """Go back as `resume` does, but leave the run as it is on disk."""
         saved = checkpoints.load_last(self.run.checkpoint("last"))
         if saved is None:
-            self.log.truncate(-1)
             return False
         if saved.values["data_key"] != self.data_key:
             raise RunError(
@@ -288,7 +297,6 @@ class Trainer:
         progress = dict(saved.values["progress"])
         self.progress = Progress(**progress | {"plateau": Plateau(**progress["plateau"])})
         self.tally = Tally(**saved.values["tally"])
-        self.log.truncate(self.progress.update)
         return True
 
 
