@@ -76,6 +76,12 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was told, to measure the time."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
 def peak_memory(device: torch.device) -> int:
     """Most bytes in use so far: of a GPU by tensors, or by this process and all in it."""
     if device.type == "cuda":

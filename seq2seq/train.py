@@ -50,25 +50,35 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
         DataError: the data cannot be read.
         SettingsError: this machine has no such device.
     """
-    run = Run(Path(recipe.output_dir))
-    device = resolve_device(recipe.device)
-    tune_memory()
-    prepared = prepare(recipe)
-    recipe = prepared.recipe
-    trainer = build_trainer(recipe, prepared, run, device)
+    prepared, trainer = set_up(recipe)
     if trainer.resume():
         if trainer.progress.finished:
-            return Outcome("already finished", run.path, trainer.progress.best)
+            return Outcome("already finished", trainer.run.path, trainer.progress.best)
         logger.info("resuming after update %s", f"{trainer.progress.update:,}")
     logger.info(
         "training %s parameters on %s with %s pairs",
         f"{count_parameters(trainer.model):,}",
-        device,
+        trainer.device,
         f"{len(prepared.train):,}",
     )
     rehearse(trainer)
     status = trainer.fit(stop)
-    return Outcome(status, run.path, trainer.progress.best)
+    return Outcome(status, trainer.run.path, trainer.progress.best)
+
+
+def set_up(recipe: Recipe) -> tuple[Prepared, Trainer]:
+    """Prepare what isn't prepared; the trainer, at the beginning, and what it has to train on.
+
+    Raises:
+        RunError: the run directory holds a run of another recipe.
+        DataError: the data cannot be read.
+        SettingsError: this machine has no such device.
+    """
+    device = resolve_device(recipe.device)
+    tune_memory()
+    prepared = prepare(recipe)
+    run = Run(Path(recipe.output_dir))
+    return prepared, build_trainer(prepared.recipe, prepared, run, device)
 
 
 def average(run_dir: Path, limit: int | None = None) -> bool:

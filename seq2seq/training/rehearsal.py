@@ -41,16 +41,16 @@ def rehearse(trainer: Trainer) -> None:
 
 
 def largest_batches(trainer: Trainer) -> list[Batch]:
-    """The batches of the epoch that take most memory: of most positions, and of most weights.
+    """The batches of the epoch that take most memory.
 
-    What layers keep grows with source and target positions, attention with their product. As a
-    rule one batch has the most of both.
+    What layers keep grows with source and target positions, what attention keeps with their
+    product. The one with most positions comes first; as a rule it has most of both.
     """
     epoch = trainer.progress.epoch
     batches = trainer.sampler.batches(epoch)
     rows, src, tgt = trainer.sampler.shapes(batches).T
-    places = {int((rows * (src + tgt)).argmax()), int((rows * src * tgt).argmax())}
-    return [load_batch(trainer.train, batches[place], epoch) for place in sorted(places)]
+    places = dict.fromkeys(int(size.argmax()) for size in (rows * (src + tgt), rows * src * tgt))
+    return [load_batch(trainer.train, batches[place], epoch) for place in places]
 
 
 def try_batch(trainer: Trainer, batch: Batch) -> int:
