@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from seq2seq.arguments import Parser
-from seq2seq.commands import average, evaluate, prepare, recipe, run, score, train, translate
+from seq2seq.commands import (
+    average,
+    curves,
+    evaluate,
+    prepare,
+    recipe,
+    run,
+    score,
+    train,
+    translate,
+)
 from seq2seq.console import Log
 from seq2seq.errors import UserError
 
@@ -39,6 +49,7 @@ COMMANDS: Mapping[str, Command] = {
     "average": average,
     "translate": translate,
     "score": score,
+    "curves": curves,
     "recipe": recipe,
 }
 """The commands in the order of the help."""

@@ -35,7 +35,7 @@ LAYERS = [
         "search",
     ],
     ["choices", "run"],
-    ["stages", "translate"],
+    ["curves", "stages", "translate"],
     ["synthesis"],
     ["prepare"],
     ["evaluate", "training"],
