@@ -76,6 +76,13 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
+def memory_share(device: torch.device) -> float:
+    """Most that this process has had of a GPU's memory, of what others leave of it, 0 to 1."""
+    free, _ = torch.cuda.mem_get_info(device)
+    available = free + torch.cuda.memory_reserved(device)
+    return torch.cuda.max_memory_reserved(device) / available
+
+
 def synchronize(device: torch.device) -> None:
     """Wait until a GPU has done what it was told, to measure the time."""
     if device.type != "cpu":

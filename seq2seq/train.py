@@ -16,8 +16,9 @@ from seq2seq.files import digest
 from seq2seq.metrics import build_sentence_scorer, score
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import Prepared, prepare, read_dev
-from seq2seq.recipe import Decoding, Evaluation, Metric, Recipe, changed_keys
+from seq2seq.recipe import AUTO, Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
+from seq2seq.training.batch_size import MIN_UPDATES, double_while, fits_memory
 from seq2seq.training.minimum_risk import Ids, SentenceScores
 from seq2seq.training.objective import OBJECTIVES
 from seq2seq.training.rehearsal import rehearse
@@ -76,9 +77,28 @@ def set_up(recipe: Recipe) -> tuple[Prepared, Trainer]:
     """
     device = resolve_device(recipe.device)
     tune_memory()
-    prepared = prepare(recipe)
-    run = Run(Path(recipe.output_dir))
+    prepared, run = prepare(recipe), Run(Path(recipe.output_dir))
+    is_open = recipe.training.batch_size == AUTO and not run.is_trained
+    if is_open and device.type == "cuda":
+        prepared = prepare(recipe, _find_batch_size(prepared, run, device))
     return prepared, build_trainer(prepared.recipe, prepared, run, device)
+
+
+def _find_batch_size(prepared: Prepared, run: Run, device: torch.device) -> int:
+    """The largest one for a GPU's memory, by doubling the choice from the corpus."""
+    recipe, pairs = prepared.recipe, prepared.train
+    section = recipe.training
+    total = len(pairs) if section.batch_type == "sentences" else int(pairs.tgt_lengths.sum())
+
+    def fits(size: int) -> bool:
+        training = section.model_copy(update={"batch_size": size})
+        sized = recipe.model_copy(update={"training": training})
+        return fits_memory(build_trainer(sized, prepared, run, device))
+
+    most = total // section.accumulate // MIN_UPDATES
+    found = double_while(fits, section.batch_size, most)
+    logger.info("training.batch_size: auto: %s", f"{found:,}")
+    return found
 
 
 def average(run_dir: Path, limit: int | None = None) -> bool:
