@@ -25,6 +25,7 @@ FREE_KEYS = (
     "evaluation",
     "training.save_every",
     "training.log_every",
+    "training.tensorboard",
 )
 """What may change when a run is started again: it has no part in the weights."""
 
@@ -44,6 +45,11 @@ class Run:
     def metrics_file(self) -> Path:
         """Records of training, a JSON object a line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of the records for TensorBoard."""
+        return self.path / "tensorboard"
 
     @property
     def data(self) -> Path:

@@ -22,6 +22,7 @@ from seq2seq.training.batch_size import MIN_UPDATES, double_while, fits_memory
 from seq2seq.training.minimum_risk import Ids, SentenceScores
 from seq2seq.training.objective import OBJECTIVES
 from seq2seq.training.rehearsal import rehearse
+from seq2seq.training.tensorboard import TensorBoard, require_tensorboard
 from seq2seq.training.trainer import Status, Trainer, count_parameters
 from seq2seq.training.validation import DevScorer, Validator
 from seq2seq.translate import Translator
@@ -51,6 +52,8 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
         DataError: the data cannot be read.
         SettingsError: this machine has no such device.
     """
+    if recipe.training.tensorboard:
+        require_tensorboard()
     prepared, trainer = set_up(recipe)
     if trainer.resume():
         if trainer.progress.finished:
@@ -63,6 +66,8 @@ def train(recipe: Recipe, *, stop: Callable[[], bool] = lambda: False) -> Outcom
         f"{len(prepared.train):,}",
     )
     rehearse(trainer)
+    if recipe.training.tensorboard:
+        trainer.log.listeners.append(TensorBoard(trainer.run.tensorboard, trainer.log.read()))
     status = trainer.fit(stop)
     return Outcome(status, trainer.run.path, trainer.progress.best)
 

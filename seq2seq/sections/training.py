@@ -206,6 +206,11 @@ class Training(Section):
     log_every: int = Field(default=50, ge=1)
     """Updates between lines of `metrics.jsonl`."""
 
+    tensorboard: bool = False
+    """Write the records of `metrics.jsonl` for TensorBoard too, into `tensorboard` in the run
+    directory; `tensorboard --logdir runs` shows them. Needs the package (`pip install
+    'seq2seq[tensorboard]'`)."""
+
     @model_validator(mode="before")
     @classmethod
     def _clip_one_way(cls, given: Any) -> Any:
