@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from seq2seq.conflicts import find_conflicts
 from seq2seq.data.statistics import Side, Statistics
 from seq2seq.keys import dotted, walk
-from seq2seq.recipe import Recipe
+from seq2seq.recipe import AUTO, Recipe, Training
 from seq2seq.settings import Section
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -89,7 +89,9 @@ MIN_UPDATES = 5_000
 MAX_EPOCHS = 300
 
 
-def _rules(recipe: Recipe, corpus: Statistics, is_open: set[str]) -> Iterator[Choice]:
+def _rules(
+    recipe: Recipe, corpus: Statistics, is_open: set[str], found: int | None
+) -> Iterator[Choice]:
     """The choices for a corpus, in the order of the recipe."""
     tokenizer, training = recipe.tokenizer, recipe.training
     pairs = f"{corpus.pairs:,} pairs"
@@ -124,24 +126,19 @@ def _rules(recipe: Recipe, corpus: Statistics, is_open: set[str]) -> Iterator[Ch
     else:
         yield Choice("model.tied_embeddings", None, size_reason)
 
-    # The number of updates grows with the root of the corpus: 18,000 for Multi30k, never so few
-    # that attention isn't found, which takes some thousand.
     per_unit = 1.0
     if training.batch_type == "tokens":
         per_unit = 1 + corpus.tgt.words * (1.3 if kind == "bpe" else 1.0)
-    batch_size = round(size.batch_size * per_unit)
-    yield Choice("training.batch_size", batch_size, size_reason)
-    if "training.batch_size" not in is_open:
-        batch_size = training.batch_size
-    updates_per_epoch = max(1, corpus.pairs * per_unit / batch_size / training.accumulate)
-    updates = max(MIN_UPDATES, 18_000 * math.sqrt(corpus.pairs / 29_000))
-    epochs = min(MAX_EPOCHS, math.ceil(updates / updates_per_epoch))
-    updates_reason = f"{epochs * updates_per_epoch:,.0f} updates for {pairs}"
-    if training.max_updates:
-        # With a margin for pairs that are too long.
-        epochs = max(epochs, math.ceil(2 * training.max_updates / updates_per_epoch))
-        updates_reason = "max_updates comes first"
-    yield Choice("training.max_epochs", epochs, updates_reason)
+    usual = round(size.batch_size * per_unit)
+    is_auto = training.batch_size == AUTO
+    reason = "auto: found for this corpus and device" if is_auto else size_reason
+    yield Choice("training.batch_size", found or usual, reason)
+    batch_size = (found or usual) if "training.batch_size" in is_open else training.batch_size
+    # The number of updates grows with the root of the corpus: 18,000 for Multi30k, never so few
+    # that attention isn't found, which takes some thousand. Larger batches take fewer.
+    growth = batch_size / usual if is_auto else 1.0
+    updates = max(MIN_UPDATES, 18_000 * math.sqrt(corpus.pairs / 29_000 / growth))
+    yield _max_epochs(training, corpus, updates, corpus.pairs * per_unit / batch_size)
     if training.optimizer in ("adam", "adamw"):
         yield Choice("training.learning_rate", size.learning_rate, size_reason)
     yield Choice("training.src_word_dropout", size.word_dropout, size_reason)
@@ -149,6 +146,18 @@ def _rules(recipe: Recipe, corpus: Statistics, is_open: set[str]) -> Iterator[Ch
     # An average over the last twentieth of training or so.
     decay = 0.998 if updates < 10_000 else 0.999 if updates < 50_000 else 0.9995
     yield Choice("training.ema_decay", decay, f"about {updates:,.0f} updates")
+
+
+def _max_epochs(training: Training, corpus: Statistics, updates: float, batches: float) -> Choice:
+    """So many that there are these updates, from the batches of an epoch."""
+    updates_per_epoch = max(1, batches / training.accumulate)
+    epochs = min(MAX_EPOCHS, math.ceil(updates / updates_per_epoch))
+    reason = f"{epochs * updates_per_epoch:,.0f} updates for {corpus.pairs:,} pairs"
+    if training.max_updates:
+        # With a margin for pairs that are too long.
+        epochs = max(epochs, math.ceil(2 * training.max_updates / updates_per_epoch))
+        reason = "max_updates comes first"
+    return Choice("training.max_epochs", epochs, reason)
 
 
 def _nature(corpus: Statistics) -> tuple[str, str]:
@@ -186,7 +195,12 @@ def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, kind: str) -> Ch
     return Choice("tokenizer.vocab_size", *max(least, min(most, usual)))
 
 
-def choose(recipe: Recipe, corpus: Statistics, first: Recipe | None = None) -> Completed:
+def choose(
+    recipe: Recipe,
+    corpus: Statistics,
+    first: Recipe | None = None,
+    batch_size: int | None = None,
+) -> Completed:
     """Complete a recipe for a corpus.
 
     A choice that conflicts with what is given, or with another choice, is dropped; the key then
@@ -197,9 +211,10 @@ def choose(recipe: Recipe, corpus: Statistics, first: Recipe | None = None) -> C
         corpus: its training text.
         first: of the run that training begins with, if it does with one: its tokenizer and the
             sizes of its network stay.
+        batch_size: what `training.batch_size: auto` has been found to be.
     """
     is_open = set(open_keys(recipe))
-    choices = {c.key: c for c in _rules(recipe, corpus, is_open) if c.key in is_open}
+    choices = {c.key: c for c in _rules(recipe, corpus, is_open, batch_size) if c.key in is_open}
     if first is not None:
         reason = f"as in {recipe.training.init_from}"
         for key in choices:
@@ -230,10 +245,11 @@ def _value(section: Any, path: list[str]) -> Any:
 
 
 def open_keys(recipe: Recipe) -> list[str]:
-    """The keys, dotted, whose values are to be chosen since nobody gave them."""
+    """The keys, dotted, whose values are to be chosen since nobody gave them, or gave `auto`."""
     paths = [[str(part) for part in key.path] for key in walk(Recipe) if key.chosen_from]
     return [dotted(path) for path in paths if not _is_given(recipe, path)]
 
 
 def _is_given(section: Any, path: list[str]) -> bool:
-    return path[-1] in _value(section, path[:-1]).model_fields_set
+    parent = _value(section, path[:-1])
+    return path[-1] in parent.model_fields_set and getattr(parent, path[-1]) != AUTO

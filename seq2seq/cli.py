@@ -16,6 +16,7 @@ from seq2seq.arguments import Parser
 from seq2seq.commands import (
     average,
     compare,
+    curves,
     evaluate,
     prepare,
     probability,
@@ -55,6 +56,7 @@ COMMANDS: Mapping[str, Command] = {
     "probability": probability,
     "score": score,
     "compare": compare,
+    "curves": curves,
     "recipe": recipe,
 }
 """The commands in the order of the help."""

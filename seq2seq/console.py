@@ -17,7 +17,10 @@ from seq2seq.errors import UserError
 
 
 class Log(logging.Handler):
-    """Writes records to stderr; on a terminal a progress line overwrites the one before."""
+    """Writes records to stderr; on a terminal a progress line overwrites the one before.
+
+    There it takes one row: fields, which two spaces divide, that don't fit are left out.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +30,10 @@ class Log(logging.Handler):
         """Write a record."""
         text = record.getMessage()
         if getattr(record, "progress", False) and sys.stderr.isatty():
-            print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
+            # The last column stays free: writing to it moves some terminals on to the next row.
+            columns = _columns() - 1
+            text = fit(text, columns)
+            print(f"\r{text:<{min(self._width, columns)}}", end="", file=sys.stderr, flush=True)
             self._width = len(text)
         else:
             self.finish_line()
@@ -52,6 +58,21 @@ def speaking(aloud: bool) -> Iterator[None]:
         contextlib.redirect_stderr(nowhere),
     ):
         yield
+
+
+def fit(text: str, width: int) -> str:
+    """The fields at the beginning of a line, divided by two spaces, that have room in a width."""
+    while len(text) > width and "  " in text:
+        text = text.rpartition("  ")[0].rstrip()
+    return text[:width]
+
+
+def _columns() -> int:
+    """Columns of the terminal of stderr; 80 where it doesn't say."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 class Interruption:

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MEBIBYTE = 2**20
 _NUM_KERNELS = 16
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -111,6 +112,42 @@ def tune_memory() -> None:
     libc.mallopt(_M_MMAP_THRESHOLD, 32 * _MEBIBYTE)
     libc.mallopt(_M_TRIM_THRESHOLD, 512 * _MEBIBYTE)
     libc.mallopt(_M_TOP_PAD, 64 * _MEBIBYTE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, whoever wanted it: torch, cuDNN or Python."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give back what torch keeps of a GPU's memory for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def memory_share(device: torch.device) -> float:
+    """Most that this process has had of a GPU's memory, of what others leave of it, 0 to 1."""
+    free, _ = torch.cuda.mem_get_info(device)
+    available = free + torch.cuda.memory_reserved(device)
+    return torch.cuda.max_memory_reserved(device) / available
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was told, to measure the time."""
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes in use so far: of a GPU by tensors, or by this process and all in it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _has_mps() -> bool:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seq2seq import recipe as recipes
-from seq2seq.choices import choose, open_keys
+from seq2seq.choices import Completed, choose, open_keys
 from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Pair, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
@@ -54,10 +54,10 @@ class Prepared:
     key: str
 
 
-def prepare(recipe: recipes.Recipe) -> Prepared:
+def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
     """Bring tokenizers and encoded pairs into the run directory, as far as they aren't there.
 
-    What the recipe leaves open is chosen first.
+    What the recipe leaves open is chosen first; `batch_size` is what `auto` was found to be.
 
     Raises:
         DataError: Files are missing and `data.script` doesn't make them, or corpora, tokenizer
@@ -70,7 +70,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     digests = Digests(folder / "digests.json")
     train_key = digests.of_corpora(data.train, data, "train")
     statistics = _count_or_recall(recipe, run, train_key)
-    completed = choose(recipe, statistics, _first_recipe(recipe))
+    completed = _complete(recipe, statistics, run, batch_size)
     with run.locked():
         run.claim(completed.recipe, completed.reasons)
         with told(folder, "written"):
@@ -154,7 +154,7 @@ def preview(recipe: recipes.Recipe) -> str:
     digests = Digests(run.data / "digests.json")
     key = digests.of_corpora(data.train, data, "train")
     statistics = _count_or_recall(recipe, run, key)
-    completed = choose(recipe, statistics, _first_recipe(recipe))
+    completed = _complete(recipe, statistics, run)
     return dump_recipe(completed.recipe, completed.reasons)
 
 
@@ -167,6 +167,15 @@ def _count_or_recall(recipe: recipes.Recipe, run: Run, key: str) -> Statistics:
     if found is not None and (found.pop("key") == key or run.is_trained):
         return Statistics.from_dict(found)
     return count_statistics(read_pairs(recipe.data.train, recipe.data, "train"))
+
+
+def _complete(
+    recipe: recipes.Recipe, statistics: Statistics, run: Run, batch_size: int | None = None
+) -> Completed:
+    """The recipe with nothing left to choose; a trained run keeps the batch size it has found."""
+    if recipe.training.batch_size == recipes.AUTO and run.is_trained and run.recipe_file.exists():
+        batch_size = run.load_recipe().training.batch_size
+    return choose(recipe, statistics, _first_recipe(recipe), batch_size)
 
 
 def _first_recipe(recipe: recipes.Recipe) -> recipes.Recipe | None:

@@ -22,6 +22,7 @@ from seq2seq.sections.model import Encoder as Encoder
 from seq2seq.sections.model import Feeding as Feeding
 from seq2seq.sections.model import Model as Model
 from seq2seq.sections.model import RnnType as RnnType
+from seq2seq.sections.training import AUTO as AUTO
 from seq2seq.sections.training import Training as Training
 from seq2seq.settings import Section
 from seq2seq.settings import changed_keys as changed_keys

@@ -30,6 +30,7 @@ FREE_KEYS = (
     "training.early_stopping_patience",
     "training.save_every",
     "training.log_every",
+    "training.tensorboard",
 )
 """What may change when a run is started again: how long it trains, and what has no part in the
 weights."""
@@ -50,6 +51,11 @@ class Run:
     def metrics_file(self) -> Path:
         """Records of training, a JSON object a line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of the records for TensorBoard."""
+        return self.path / "tensorboard"
 
     @property
     def data(self) -> Path:

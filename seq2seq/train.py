@@ -17,12 +17,15 @@ from seq2seq.metrics import build_sentence_scorer, score
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import ALONE, World
 from seq2seq.prepare import Prepared, prepare, read_dev
-from seq2seq.recipe import Decoding, Evaluation, Metric, Recipe, changed_keys
+from seq2seq.recipe import AUTO, Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
+from seq2seq.training.batch_size import MIN_UPDATES, double_while, fits_memory
 from seq2seq.training.minimum_risk import Ids, SentenceScores
 from seq2seq.training.objective import OBJECTIVES
+from seq2seq.training.rehearsal import rehearse
+from seq2seq.training.tensorboard import TensorBoard, require_tensorboard
 from seq2seq.training.trainer import Status, Trainer, count_parameters
-from seq2seq.training.validation import Validator
+from seq2seq.training.validation import DevScorer, Validator
 from seq2seq.translate import Translator
 
 logger = logging.getLogger(__name__)
@@ -54,34 +57,69 @@ def train(
         DataError: the data cannot be read.
         SettingsError: this machine has no such device, or it can't compute as the recipe says.
     """
-    run = Run(Path(recipe.output_dir))
-    device = resolve_device(recipe.device)
-    check_precision(device, recipe.training.precision)
-    if recipe.training.deterministic:
-        be_deterministic()
-    tune_memory()
-    prepared = world.in_turn(lambda: prepare(recipe))
-    with run.locked():
-        return _train(prepared, run, device, stop, world)
+    if recipe.training.tensorboard:
+        require_tensorboard()
+    prepared, trainer = set_up(recipe, world)
+    with trainer.run.locked():
+        return _train(prepared, trainer, stop)
 
 
-def _train(
-    prepared: Prepared, run: Run, device: torch.device, stop: Callable[[], bool], world: World
-) -> Outcome:
-    trainer = build_trainer(prepared.recipe, prepared, run, device, world)
+def _train(prepared: Prepared, trainer: Trainer, stop: Callable[[], bool]) -> Outcome:
+    world = trainer.world
     if trainer.resume():
         if trainer.progress.finished:
-            return Outcome("already finished", run.path, trainer.progress.best)
+            return Outcome("already finished", trainer.run.path, trainer.progress.best)
         logger.info("resuming after update %s", f"{trainer.progress.update:,}")
     logger.info(
         "training %s parameters on %s%s with %s pairs",
         f"{count_parameters(trainer.model):,}",
-        device,
+        trainer.device,
         f" in {world.size} processes" if world.size > 1 else "",
         f"{len(prepared.train):,}",
     )
+    rehearse(trainer)
+    if trainer.section.tensorboard and world.is_first:
+        trainer.log.listeners.append(TensorBoard(trainer.run.tensorboard, trainer.log.read()))
     status = trainer.fit(stop)
-    return Outcome(status, run.path, trainer.progress.best)
+    return Outcome(status, trainer.run.path, trainer.progress.best)
+
+
+def set_up(recipe: Recipe, world: World = ALONE) -> tuple[Prepared, Trainer]:
+    """Prepare what isn't prepared; the trainer, at the beginning, and what it has to train on.
+
+    Raises:
+        RunError: the run directory holds a run of another recipe.
+        DataError: the data cannot be read.
+        SettingsError: this machine has no such device, or it can't compute as the recipe says.
+    """
+    run, device = Run(Path(recipe.output_dir)), resolve_device(recipe.device)
+    check_precision(device, recipe.training.precision)
+    if recipe.training.deterministic:
+        be_deterministic()
+    tune_memory()
+    is_open = recipe.training.batch_size == AUTO and not run.is_trained
+    prepared = world.in_turn(lambda: prepare(recipe))
+    if is_open and device.type == "cuda":
+        size = int(world.agree(_find_batch_size(prepared, run, device)))
+        prepared = world.in_turn(lambda: prepare(recipe, size))
+    return prepared, build_trainer(prepared.recipe, prepared, run, device, world)
+
+
+def _find_batch_size(prepared: Prepared, run: Run, device: torch.device) -> int:
+    """The largest one for a GPU's memory, by doubling the choice from the corpus."""
+    recipe, pairs = prepared.recipe, prepared.train
+    section = recipe.training
+    total = len(pairs) if section.batch_type == "sentences" else int(pairs.tgt_lengths.sum())
+
+    def fits(size: int) -> bool:
+        training = section.model_copy(update={"batch_size": size})
+        sized = recipe.model_copy(update={"training": training})
+        return fits_memory(build_trainer(sized, prepared, run, device))
+
+    most = total // section.accumulate // MIN_UPDATES
+    found = double_while(fits, section.batch_size, most)
+    logger.info("training.batch_size: auto: %s", f"{found:,}")
+    return found
 
 
 def average(run_dir: Path, limit: int | None = None, world: World = ALONE) -> bool:
@@ -166,7 +204,7 @@ def _take_weights(model: Seq2Seq, run: Run, recipe: Recipe, tokenizers: Tokenize
 
 def _dev_scorer(
     recipe: Recipe, prepared: Prepared, device: torch.device, world: World
-) -> Callable[[Seq2Seq], dict[str, float]]:
+) -> DevScorer:
     """BLEU, and what else picks the best checkpoint, of the raw development set by greedy search.
 
     Computed as `evaluation` would. Translations end where the longest reference does, as a model
@@ -185,12 +223,16 @@ def _dev_scorer(
         bootstrap=0,
     )
 
-    decoding = Decoding(beam_size=1, max_length=int(prepared.dev.tgt_lengths.max()))
+    longest = int(prepared.dev.tgt_lengths.max())
 
-    def scores(model: Seq2Seq) -> dict[str, float]:
+    def scores(
+        model: Seq2Seq, num_lines: int | None = None, max_length: int | None = None
+    ) -> dict[str, float]:
+        decoding = Decoding(beam_size=1, max_length=max_length or longest)
         translator = Translator([model], [prepared.tokenizers], decoding, device, world=world)
-        hypotheses = [translation.text for translation in translator.translate(sources)]
-        found = score(hypotheses, [references], section)
+        translations = translator.translate(sources[:num_lines])
+        hypotheses = [translation.text for translation in translations]
+        found = score(hypotheses, [references[:num_lines]], section)
         return {name: one.value for name, one in zip(section.metrics, found, strict=True)}
 
     return scores

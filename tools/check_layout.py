@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = "seq2seq"
 
 LAYERS = [
-    ["errors", "rates", "special"],
+    ["errors", "rates", "records", "special"],
     ["files", "keys", "nodes", "parallel"],
     ["settings"],
     ["sources"],
@@ -37,12 +37,13 @@ LAYERS = [
     ],
     ["alignment", "choices", "forced", "pairwise", "requests", "run", "scoring"],
     ["shortlisting", "translation"],
-    ["answers", "details"],
+    ["answers", "curves", "details"],
     ["stages", "translate"],
     ["probability", "synthesis"],
     ["prepare"],
     ["evaluate", "training"],
     ["train"],
+    ["plan"],
     ["commands"],
     ["cli"],
     ["__main__"],
@@ -57,6 +58,7 @@ NEEDS_TORCH = [
     "device",
     "forced",
     "model",
+    "plan",
     "probability",
     "requests",
     "search",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from seq2seq.arguments import add_recipe, load_recipe
 from seq2seq.console import Interruption
+from seq2seq.errors import UserError
+from seq2seq.formats import format_plan
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Recipe
@@ -21,11 +25,24 @@ LOG = True
 def add_arguments(parser: ArgumentParser) -> None:
     """Its words."""
     add_recipe(parser)
+    text = "only say what it will take (memory, speed, hours), after some updates on trial"
+    parser.add_argument("--plan", action="store_true", help=text)
+    parser.add_argument("--json", action="store_true", help="print the plan as JSON")
 
 
 def run(arguments: Namespace) -> int:
-    """Trains until the recipe or a signal says to stop."""
-    return train_recipe(load_recipe(arguments), arguments)
+    """Trains until the recipe or a signal says to stop, or says what that would take."""
+    if arguments.json and not arguments.plan:
+        raise UserError("seq2seq train: --json prints a plan; give --plan too")
+    recipe = load_recipe(arguments)
+    if arguments.plan:
+        from seq2seq.plan import plan
+
+        found = plan(recipe)
+        text = json.dumps(asdict(found)) + "\n" if arguments.json else format_plan(found)
+        print(text, end="")
+        return 0
+    return train_recipe(recipe, arguments)
 
 
 def train_recipe(recipe: Recipe, arguments: Namespace) -> int:

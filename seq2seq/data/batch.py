@@ -45,6 +45,27 @@ class Batch:
         src, tgt_in, tgt_out = (part.to(device, non_blocking=True) for part in ids)
         return replace(self, src=src, tgt_in=tgt_in, tgt_out=tgt_out)
 
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """The upper and the lower half of the pairs, each as long as its own longest."""
+        middle = len(self.index) // 2
+        return self._rows(slice(middle)), self._rows(slice(middle, None))
+
+    def _rows(self, rows: slice) -> "Batch":
+        lengths, tgt_lengths = self.src_lengths[rows], (self.tgt_out[rows] != PAD).sum(dim=1)
+        src_end, tgt_end = int(lengths.max()), int(tgt_lengths.max())
+        return Batch(
+            self.src[rows, :src_end],
+            lengths,
+            self.tgt_in[rows, :tgt_end],
+            self.tgt_out[rows, :tgt_end],
+            self.index[rows],
+            int(tgt_lengths.sum()),
+        )
+
+    def describe(self) -> str:
+        """Its lengths in words, for messages."""
+        return f"{self.src.shape[1]:,} source and {self.tgt_out.shape[1]:,} target tokens"
+
 
 def pad(sequences: Rows) -> tuple[Tensor, Tensor]:
     """Lay sequences side by side.

@@ -1,5 +1,6 @@
 """Which pairs make a batch: as little padding as possible, another order each epoch."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -46,18 +47,18 @@ class Sampler:
 
     def padding_share(self, epoch: int) -> float:
         """Share of padding among all source and target positions of an epoch's batches."""
-        batches = self.batches(epoch)
-        if not batches:
+        if not len(self._src):
             return 0.0
+        rows, src, tgt = self.shapes(self.batches(epoch)).T
+        real = int(self._src.sum(dtype=np.int64) + self._tgt.sum(dtype=np.int64))
+        return 1 - real / int((rows * (src + tgt)).sum())
+
+    def shapes(self, batches: Sequence[Ints]) -> Ints:
+        """Pairs, source positions and target positions of each of some batches, (batches, 3)."""
         sizes = np.array([len(batch) for batch in batches])
-        order = np.concatenate(batches)
-        starts = np.cumsum(sizes) - sizes
-        real = padded = 0
-        for lengths in (self._src, self._tgt):
-            ordered = lengths[order].astype(np.int64)
-            real += int(ordered.sum())
-            padded += int((np.maximum.reduceat(ordered, starts) * sizes).sum())
-        return 1 - real / padded
+        order, starts = np.concatenate(batches), np.cumsum(sizes) - sizes
+        lengths = (side[order].astype(np.int64) for side in (self._src, self._tgt))
+        return np.stack([sizes, *(np.maximum.reduceat(each, starts) for each in lengths)], axis=1)
 
     def _cut_sentences(self, rng: np.random.Generator) -> list[Ints]:
         order = np.lexsort((rng.random(len(self._src)), self._src))

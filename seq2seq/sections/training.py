@@ -2,13 +2,30 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
+from seq2seq.keys import Form
 from seq2seq.sections.decoding import Metric
 from seq2seq.settings import Section
 from seq2seq.sources import FROM_CORPUS
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+
+AUTO: Any = "auto"
+"""A batch size that is to be found."""
+
+
+def _or_auto(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
+    return AUTO if value == AUTO else number(value)
+
+
+BatchSize = Annotated[
+    int,
+    Field(ge=1),
+    WrapValidator(_or_auto, json_schema_input_type=Annotated[int, Field(ge=1)] | Literal["auto"]),
+    Form("a whole number or auto"),
+]
+"""A number, from when a run is prepared on."""
 
 
 class Training(Section):
@@ -51,8 +68,12 @@ class Training(Section):
     batch_type: Literal["sentences", "tokens"] = "sentences"
     """What `batch_size` counts: pairs, or target tokens with their end marks and padding."""
 
-    batch_size: Annotated[int, FROM_CORPUS] = Field(default=64, ge=1)
-    """Size of a batch, in units of `batch_type`."""
+    batch_size: Annotated[BatchSize, FROM_CORPUS] = 64
+    """Size of a batch, in units of `batch_type`. `auto`, for speed on a GPU: the choice from the
+    corpus is doubled while the largest batch takes at most 80 % of the memory of a CUDA device and
+    an epoch keeps a hundred updates; elsewhere it stays, as larger batches gain little there. It is
+    found once, when a run begins, and saved in its recipe. Updates become fewer with the root of
+    what they grow by, if `max_epochs` isn't given; the learning rate stays."""
 
     accumulate: int = Field(default=1, ge=1)
     """Batches per update. Gradients are summed and divided by all their tokens, so the update is
@@ -195,6 +216,11 @@ class Training(Section):
 
     log_every: int = Field(default=50, ge=1)
     """Updates between lines of `metrics.jsonl`."""
+
+    tensorboard: bool = False
+    """Write the records of `metrics.jsonl` for TensorBoard too, into `tensorboard` in the run
+    directory; `tensorboard --logdir runs` shows them. Needs the package (`pip install
+    'seq2seq[tensorboard]'`)."""
 
     @model_validator(mode="before")
     @classmethod

@@ -2,11 +2,13 @@
 
 import json
 import logging
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from seq2seq.files import told, write_text
+from seq2seq.formats import duration
+from seq2seq.records import read_records
 
 logger = logging.getLogger(__name__)
 
@@ -17,11 +19,13 @@ class MetricsLog:
     Each has `kind` (`train`, `validation` or `average`), `update`, `epoch` and `minutes` (of
     training, over all starts of the run). Those of training tell of the updates since the one
     before: `loss` is the mean of what is minimised, `padding` the share of positions of batches
-    that hold no token.
+    that hold no token, `loader_wait` the share of time in which nothing was done but read the next
+    batch, `splits` counts batches that were split in two for want of memory.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []
 
     def truncate(self, update: int) -> None:
         """Drop the records after an update, which a resumed run will make again.
@@ -46,21 +50,35 @@ class MetricsLog:
         if "".join(kept).encode() != content:
             write_text(self.path, "".join(kept))
 
+    def read(self) -> list[dict[str, Any]]:
+        """The records so far."""
+        return list(read_records(self.path))
+
     def write(self, record: dict[str, Any]) -> None:
-        """Append a record."""
+        """Append a record, and pass it on to the listeners."""
         with told(self.path, "written"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+        for listener in self.listeners:
+            listener(record)
 
 
 def progress_line(record: dict[str, Any]) -> str:
-    """A training record in one line for people."""
-    eta = str(timedelta(seconds=int(record["eta_seconds"])))
+    """A training record in one line for people, the least important last."""
     return (
-        f"epoch {record['epoch']}  {record['done']:6.1%}  loss {record['loss']:.3f}  "
-        f"ppl {record['perplexity']:.2f}  {record['tokens_per_second']:,.0f} tok/s  "
-        f"lr {record['learning_rate']:.2e}  ETA {eta}"
+        f"epoch {record['epoch']}  {record['done']:.1%}  ETA {duration(record['eta_seconds'])}  "
+        f"loss {record['loss']:.3f}  ppl {_short(record['perplexity'])}  "
+        f"{record['tokens_per_second']:,.0f} tok/s  lr {record['learning_rate']:.1e}"
+    )
+
+
+def split_line(record: dict[str, Any]) -> str:
+    """What to do about batches of a training record that memory did not suffice for."""
+    return (
+        f"update {record['update']:,}: memory ran out; {record['splits']:,} batches since the last "
+        "record were split in two, which takes time; halve training.batch_size and double "
+        "training.accumulate"
     )
 
 
@@ -70,7 +88,12 @@ def validation_line(record: dict[str, Any], is_best: bool) -> str:
     names |= {"accuracy": "accuracy", "wer": "WER", "cer": "CER"}
     scores = "".join(f"  {names[key]} {record[key]:.2f}" for key in names if key in record)
     return (
-        f"epoch {record['epoch']}  update {record['update']:,}  {record['minutes']:.1f} min  "
-        f"dev loss {record['loss']:.3f}  ppl {record['perplexity']:.2f}"
-        f"{scores}{'  (best)' if is_best else ''}"
+        f"epoch {record['epoch']}  update {record['update']:,}  "
+        f"{duration(60 * record['minutes'])}  dev loss {record['loss']:.3f}  "
+        f"ppl {_short(record['perplexity'])}{scores}{'  best' if is_best else ''}"
     )
+
+
+def _short(value: float) -> str:
+    """A number above 1 with three digits or more, but without digits that say nothing."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}" if value < 1e6 else f"{value:.0e}"

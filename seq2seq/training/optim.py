@@ -60,6 +60,15 @@ def build_optimizer(
     )
 
 
+def moments_per_weight(section: recipe.Training) -> int:
+    """Numbers that the update rule keeps for each weight, as it does from its first step on."""
+    weight = nn.Parameter(torch.zeros(2, 2))
+    weight.grad = torch.zeros_like(weight)
+    optimizer = build_optimizer(section, [weight])
+    optimizer.step()
+    return sum(kept.shape == weight.shape for kept in optimizer.state[weight].values())
+
+
 def is_matrix(parameter: Tensor) -> bool:
     """Whether to decay a parameter: a bias or a gain has no size to be kept small."""
     return parameter.dim() > 1

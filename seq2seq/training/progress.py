@@ -49,6 +49,8 @@ class Tally:
         positions: source and target positions of the batches, padding included.
         real: those that aren't padding.
         seconds: time.
+        loading: part of it that was waiting for batches.
+        splits: batches that were split for want of memory, their parts too.
     """
 
     objective: float = 0.0
@@ -58,3 +60,5 @@ class Tally:
     positions: int = 0
     real: int = 0
     seconds: float = 0.0
+    loading: float = 0.0
+    splits: int = 0

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
 from seq2seq import checkpoint as checkpoints
@@ -21,9 +20,10 @@ from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import ALONE, World
 from seq2seq.run import Run
 from seq2seq.training import averaging
+from seq2seq.training.backward import sum_gradients
 from seq2seq.training.feed import Feed, Group, Part
 from seq2seq.training.learner import Learner
-from seq2seq.training.log import MetricsLog, progress_line, validation_line
+from seq2seq.training.log import MetricsLog, progress_line, split_line, validation_line
 from seq2seq.training.objective import Objective
 from seq2seq.training.optim import Plateau, learning_rate
 from seq2seq.training.progress import Progress, Tally
@@ -119,25 +119,21 @@ class Trainer:
         """
         started = time.monotonic()
         progress, world = self.progress, self.world
-        self.model.train()
         parts = self.feed.load(group, progress.epoch)
+        loading = time.monotonic() - started
         size = self._count(parts)
         rate = learning_rate(
             self.section, progress.update + 1, progress.epoch, self._done(), progress.plateau
         )
         seed_update(self.seed, progress.update + 1, world.rank)
-        self.model.zero_grad()
-        sums = torch.zeros(2, device=self.device)
-        for part in parts:
-            loss = self.objective(self.model, part.batch, progress)
-            self.learner.backward(loss.objective * part.weight / size)
-            sums += part.weight * torch.stack((loss.objective.detach(), loss.cross_entropy))
+        sums, splits = sum_gradients(self.learner, self.objective, parts, size, progress)
         self.learner.step(rate)
         self.feed.load_ahead(following, progress.epoch)
         progress.update += 1
         # All that the processes have to agree on goes with the loss, which waits for the device.
-        own = [*sums.tolist(), self.stop(), world.is_first * (time.monotonic() - started)]
-        objective, cross_entropy, stops, elapsed = world.total(own)
+        times = loading * world.is_first, (time.monotonic() - started) * world.is_first
+        own = [*sums.tolist(), self.stop(), splits, *times]
+        objective, cross_entropy, stops, split, loading, elapsed = world.total(own)
         if not math.isfinite(objective):
             raise RunError(
                 f"update {progress.update}: the loss is {objective}; lower "
@@ -148,6 +144,8 @@ class Trainer:
         self.tally.objective += objective
         self.tally.cross_entropy += cross_entropy
         self.tally.seconds += elapsed
+        self.tally.loading += loading
+        self.tally.splits += int(split)
 
     def _count(self, parts: Sequence[Part]) -> int:
         """Enter the parts of all processes in the tally; what the objective is to be divided by."""
@@ -226,11 +224,15 @@ class Trainer:
             "perplexity": perplexity(tally.cross_entropy / tally.tokens),
             "tokens_per_second": tally.tokens / tally.seconds,
             "padding": 1 - tally.real / tally.positions,
+            "loader_wait": tally.loading / tally.seconds,
+            "splits": tally.splits,
             "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
             "eta_seconds": progress.seconds * (1 / done - 1),
         }
         self.world.once(self.log.write, record)
         logger.info(progress_line(record), extra={"progress": True})
+        if tally.splits:
+            logger.warning(split_line(record))
         self.tally = Tally()
 
     def _validate(self) -> None:
@@ -313,13 +315,13 @@ class Trainer:
     def resume(self) -> bool:
         """Go back to the last checkpoint, if there is one; whether there was.
 
+        Records of what comes after it are dropped.
+
         Raises:
             RunError: it was made on other data, or is lost where others are left.
         """
         self.world.once(self.run.drop_partial_checkpoints)
-        last = self.run.checkpoint("last")
-        saved = self.world.in_turn(lambda: checkpoints.load_last(last, set_aside=True))
-        if saved is None:
+        if not self.restore(set_aside=True):
             if self.run.is_trained:
                 raise RunError(
                     f"{self.run.checkpoint('last')}: is missing, so training cannot go on; take "
@@ -327,6 +329,20 @@ class Trainer:
                 )
             self.world.once(self.log.truncate, -1)
             self.world.copy_weights(self.model.parameters())
+            return False
+        self.world.once(self.log.truncate, self.progress.update)
+        self.is_saved = True
+        self._recover_best()
+        return True
+
+    def restore(self, *, set_aside: bool = False) -> bool:
+        """Go back as `resume` does, but leave the run as it is on disk.
+
+        Except that a damaged checkpoint is renamed, where it is to be `set_aside`.
+        """
+        last = self.run.checkpoint("last")
+        saved = self.world.in_turn(lambda: checkpoints.load_last(last, set_aside=set_aside))
+        if saved is None:
             return False
         if saved.values["data_key"] != self.data_key:
             raise RunError(
@@ -337,9 +353,6 @@ class Trainer:
         progress = dict(saved.values["progress"])
         self.progress = Progress(**progress | {"plateau": Plateau(**progress["plateau"])})
         self.tally = Tally(**saved.values["tally"])
-        self.world.once(self.log.truncate, self.progress.update)
-        self.is_saved = True
-        self._recover_best()
         self.progress.finished = self.progress.finished and self._is_over()
         return True
 

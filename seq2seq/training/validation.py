@@ -1,7 +1,7 @@
 """What a model is worth on the development set."""
 
 import math
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,22 @@ LOWER_IS_BETTER = ("loss", "perplexity", *metrics.LOWER_IS_BETTER)
 BATCH_SIZE = 64
 
 
+class DevScorer(Protocol):
+    """Scores of a model on the raw development set, by name."""
+
+    def __call__(
+        self, model: Seq2Seq, num_lines: int | None = None, max_length: int | None = None
+    ) -> dict[str, float]:
+        """Translate all or the first so many lines, with so many pieces each at most."""
+
+
 class Validator:
     """Measures models on the development set.
 
     Args:
         section: settings.
         dev: development pairs, for the loss.
-        translate_and_score: scores of a model on the raw development set, by name; `bleu` and the
-            early-stopping metric are among them.
+        translate_and_score: `bleu` and the early-stopping metric are among its scores.
         world: the processes that share the pairs.
     """
 
@@ -38,7 +46,7 @@ class Validator:
         self,
         section: recipe.Training,
         dev: EncodedCorpus,
-        translate_and_score: Callable[[Seq2Seq], dict[str, float]],
+        translate_and_score: DevScorer,
         world: World = ALONE,
     ) -> None:
         self.section = section

@@ -62,6 +62,7 @@ RISK = [
     "training.save_every=2",
     "training.batch_size=8",
 ]
+TIMED = ("minutes", "seconds", "tokens_per_second", "eta_seconds", "loading", "loader_wait")
 SLOW = """
 import sys, time
 from seq2seq.cli import main
@@ -95,7 +96,7 @@ def result(recipe: Recipe) -> tuple[dict[str, bytes], list[dict[str, Any]], dict
             tensors[f"{path.stem}.{key}"] = tensor.numpy().tobytes()
     records = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
     for record in [*records, values["progress"], values["tally"]]:
-        for timed in ("minutes", "seconds", "tokens_per_second", "eta_seconds"):
+        for timed in TIMED:
             record.pop(timed, None)
     return tensors, records, values
 

@@ -91,7 +91,7 @@ def records(recipe: Recipe) -> list[dict[str, Any]]:
     lines = Run(Path(recipe.output_dir)).metrics_file.read_text().splitlines()
     found = [json.loads(line) for line in lines]
     for record in found:
-        for key in ("minutes", "tokens_per_second", "eta_seconds", "padding"):
+        for key in ("minutes", "tokens_per_second", "eta_seconds", "padding", "loader_wait"):
             record.pop(key, None)
     return found
 

@@ -73,11 +73,14 @@ WRONG = {
     ),
     "quoted number": Wrong(
         "training:\n  batch_size: '8'\n",
-        ["x.yaml:3: training.batch_size: must be a whole number, not '8'; write it without quotes"],
+        [
+            "x.yaml:3: training.batch_size: must be a whole number or auto, not '8'; "
+            "write it without quotes"
+        ],
     ),
     "fraction for a whole number": Wrong(
         "training: {batch_size: 8.5}\n",
-        ["x.yaml:2: training.batch_size: must be a whole number, not 8.5"],
+        ["x.yaml:2: training.batch_size: must be a whole number or auto, not 8.5"],
     ),
     "yes for true": Wrong(
         "decoding: {ban_unk: yes}\n",

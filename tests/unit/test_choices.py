@@ -245,3 +245,27 @@ def test_a_run_that_training_begins_with_keeps_its_sizes(tmp_path: Path) -> None
     changed = changed_keys(first.model, found.recipe.model)
     assert set(changed) == {"decoder.num_layers", "dropout"}
     assert found.reasons["model.encoder.hidden_size"] == "as in runs/first"
+
+
+@pytest.mark.parametrize("kind", ["sentences", "tokens"])
+def test_a_batch_size_that_is_to_be_found_is_that_of_the_corpus_until_it_is(
+    kind: str, tmp_path: Path
+) -> None:
+    settings = [f"training.batch_type={kind}"]
+    usual = choose(load(tmp_path, *settings), MULTI30K).recipe.training
+    auto = load(tmp_path, *settings, "training.batch_size=auto")
+    assert "training.batch_size" in open_keys(auto)
+    first = choose(auto, MULTI30K)
+    assert first.recipe.training == usual
+    assert first.reasons["training.batch_size"].startswith("auto: ")
+    found = choose(auto, MULTI30K, batch_size=4 * usual.batch_size).recipe.training
+    assert found.batch_size == 4 * usual.batch_size
+    # Half of the updates, of four times the pairs.
+    assert found.max_epochs == pytest.approx(2 * usual.max_epochs, abs=2)
+    assert found.learning_rate == usual.learning_rate
+
+
+def test_a_batch_size_that_was_found_changes_nothing_that_is_given(tmp_path: Path) -> None:
+    given = ["training.batch_size=50", "training.max_epochs=3"]
+    recipe = load(tmp_path, *given)
+    assert choose(recipe, MULTI30K, batch_size=800) == choose(recipe, MULTI30K)

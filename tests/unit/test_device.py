@@ -11,6 +11,8 @@ from seq2seq.device import (
     be_deterministic,
     check_precision,
     has_fast_bfloat16,
+    is_out_of_memory,
+    peak_memory,
     resolve_device,
     tune_memory,
 )
@@ -141,3 +143,19 @@ def test_memory_does_not_grow_with_every_new_length():
         [sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 4 * 2**20
+
+
+def test_memory_that_runs_out_is_known_by_what_torch_really_says():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(RuntimeError) as other:
+        torch.zeros(2) @ torch.zeros(3)
+    assert not is_out_of_memory(other.value)
+
+
+def test_the_peak_of_memory_counts_what_was_used_and_freed():
+    before = peak_memory(CPU)
+    torch.ones(3 * before, dtype=torch.uint8)
+    assert 3 * before < peak_memory(CPU) < 6 * before

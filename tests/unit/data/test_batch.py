@@ -57,6 +57,20 @@ def test_batches_hold_the_pairs_that_the_index_names(folder, tokenizers):
     assert batch.num_tokens == corpus.tgt_lengths[index].sum()
 
 
+@pytest.mark.parametrize("count", [2, 5, 16])
+def test_halves_are_the_batches_of_their_pairs(folder, count):
+    corpus = EncodedCorpus(folder)
+    index = np.random.default_rng().permutation(len(corpus))[:count]
+    halves = load_batch(corpus, index).halves()
+    for half, part in zip(halves, (index[: count // 2], index[count // 2 :]), strict=True):
+        assert_well_formed(half)
+        expected = load_batch(corpus, part)
+        for name in ("src", "src_lengths", "tgt_in", "tgt_out"):
+            assert torch.equal(getattr(half, name), getattr(expected, name))
+        assert half.index.tolist() == part.tolist()
+        assert half.num_tokens == expected.num_tokens
+
+
 def test_neighbours_change_padding_only(folder):
     corpus = EncodedCorpus(folder)
     many = load_batch(corpus, np.arange(40))

@@ -73,6 +73,15 @@ def test_pairs_meet_others_in_the_next_epoch():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_shapes_are_those_of_the_padded_batches(kind):
+    src, tgt = make_lengths(300, random.Random())
+    sampler = Sampler(src, tgt, 50, kind, 2)
+    batches = sampler.batches(0)
+    expected = [[len(b), int(src[b].max()), int(tgt[b].max())] for b in batches]
+    assert sampler.shapes(batches).tolist() == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_padding_share_is_what_padding_takes(kind):
     src, tgt = make_lengths(700, random.Random())
     sampler = Sampler(src, tgt, 50, kind, 2)

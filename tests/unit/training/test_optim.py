@@ -15,6 +15,7 @@ from seq2seq.training.optim import (
     build_optimizer,
     clip_gradients,
     learning_rate,
+    moments_per_weight,
     shrink,
 )
 
@@ -122,6 +123,12 @@ def test_update_rules_are_those_of_their_papers(keys, expected):
         weight.grad = torch.tensor([[grad]])
         optimizer.step()
     assert weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_update_rules_keep_their_moments():
+    kept = {name: moments_per_weight(Training(optimizer=name)) for name in OPTIMIZERS}
+    assert kept == dict.fromkeys(OPTIMIZERS, 2) | {"sgd": 0}
+    assert moments_per_weight(Training(optimizer="sgd", momentum=0.9, weight_decay=0.1)) == 1
 
 
 def test_the_recipe_names_all_update_rules():

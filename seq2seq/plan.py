@@ -1,0 +1,250 @@
+"""What training a recipe will take, found out in some seconds and without beginning it."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from seq2seq.device import peak_memory, synchronize
+from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.prepare import Prepared
+from seq2seq.recipe import Recipe
+from seq2seq.train import set_up
+from seq2seq.training.backward import sum_gradients
+from seq2seq.training.optim import moments_per_weight
+from seq2seq.training.rehearsal import largest_batches, try_batch
+from seq2seq.training.trainer import Trainer
+
+NUM_PROBES = 8
+"""Batches that stand for all those of an epoch, from small to large."""
+
+SECONDS = 10.0
+"""Where these take less than that they are tried twice, and the second time counts."""
+
+NUM_LINES = 64
+"""Lines of the development set that stand for all of it."""
+
+FORWARD_SHARE = 1 / 3
+"""A pass without gradients, of one with them: there are two products fewer for each of three."""
+
+PARTS = {
+    "encoder.embedding": "embeddings",
+    "decoder.embedding": "embeddings",
+    "decoder.attention": "attention",
+    "encoder": "encoder",
+    "bridge": "bridge",
+    "decoder": "decoder",
+}
+"""Parts of the network by the beginnings of their names; all others belong to the output."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured.
+
+    Attributes:
+        tokens_per_second: target tokens.
+        update: seconds of an update.
+        epoch: seconds of an epoch's updates.
+        validation: seconds of a validation; an estimate, as it depends on what a model says.
+        splits: how often the largest batch had to be split for want of memory.
+    """
+
+    tokens_per_second: float
+    update: float
+    epoch: float
+    validation: float
+    splits: int
+
+
+@dataclass(frozen=True)
+class Left:
+    """What there is to do.
+
+    Attributes:
+        updates: so many, at most.
+        validations: so many, at most.
+        seconds: for all of it.
+        limit: the key of the recipe that ends it; None where training is over.
+    """
+
+    updates: int
+    validations: int
+    seconds: float
+    limit: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What training will take.
+
+    Attributes:
+        run: the run directory.
+        device: where it trains.
+        parameters: by part of the network; those that are shared count once, as embeddings.
+        memory: bytes of weights, gradients, the update rule's moments and the moving average; and
+            the most that this process (on a GPU: its tensors) has used, with the largest batch.
+        pairs: what became of the training pairs, in words.
+        batch: `training.batch_size` in its unit, and batches of an update, in words.
+        largest_batch: its shape in words.
+        updates_per_epoch: updates of an epoch.
+        padding: share of the positions of batches that hold no token.
+        speed: what was measured.
+        updates: made so far.
+        seconds: spent so far.
+        left: what there is to do.
+    """
+
+    run: str
+    device: str
+    parameters: dict[str, int]
+    memory: dict[str, int]
+    pairs: str
+    batch: str
+    largest_batch: str
+    updates_per_epoch: int
+    padding: float
+    speed: Speed
+    updates: int
+    seconds: float
+    left: Left
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Prepare what isn't prepared, try some updates that are thrown away, and reckon.
+
+    Checkpoints and records of the run stay as they are. A run that has begun is planned from its
+    last checkpoint on.
+
+    Raises:
+        RunError: the run directory holds a run of another recipe, or memory doesn't suffice for a
+            single pair.
+        DataError: the data cannot be read.
+        SettingsError: this machine has no such device.
+    """
+    with torch.random.fork_rng():
+        prepared, trainer = set_up(recipe)
+        trainer.restore()
+        largest = largest_batches(trainer)
+        splits = max(try_batch(trainer, part) for part in largest)
+        speed = _measure(trainer, splits)
+    shape, progress = largest[0].batch, trainer.progress
+    return Plan(
+        run=recipe.output_dir,
+        device=trainer.device.type,
+        parameters=count_parts(trainer.model),
+        memory=_memory(trainer),
+        pairs=str(prepared.ledger),
+        batch=_describe_batch(prepared),
+        largest_batch=f"{len(shape.index):,} pairs of up to {shape.describe()}",
+        updates_per_epoch=trainer.updates_per_epoch,
+        padding=trainer.sampler.padding_share(progress.epoch),
+        speed=speed,
+        updates=progress.update,
+        seconds=progress.seconds,
+        left=reckon(trainer, speed),
+    )
+
+
+def count_parts(model: Seq2Seq) -> dict[str, int]:
+    """Parameters by part; shared ones once."""
+    counts = dict.fromkeys([*dict.fromkeys(PARTS.values()), "output"], 0)
+    for name, parameter in model.named_parameters():
+        part = next((part for start, part in PARTS.items() if name.startswith(start)), "output")
+        counts[part] += parameter.numel()
+    return {part: count for part, count in counts.items() if count}
+
+
+def _memory(trainer: Trainer) -> dict[str, int]:
+    weights = sum(p.numel() * p.element_size() for p in trainer.model.parameters())
+    return {
+        "weights": weights,
+        "gradients": weights,
+        "optimizer": weights * moments_per_weight(trainer.section),
+        "average": weights if trainer.learner.average is not None else 0,
+        "peak": peak_memory(trainer.device),
+    }
+
+
+def _describe_batch(prepared: Prepared) -> str:
+    section = prepared.recipe.training
+    unit = "pairs" if section.batch_type == "sentences" else "target tokens"
+    text = f"{section.batch_size:,} {unit}"
+    return text if section.accumulate == 1 else f"{text}, {section.accumulate} batches an update"
+
+
+def _measure(trainer: Trainer, splits: int) -> Speed:
+    """Time updates of batches of all sizes, with a learning rate of zero, and a validation."""
+    batches = trainer.sampler.batches(trainer.progress.epoch)
+    rows, src, tgt = trainer.sampler.shapes(batches).T
+    order = np.argsort(rows * (src + tgt))
+    places = (np.arange(NUM_PROBES) + 0.5) * len(order) / NUM_PROBES
+    chosen = [batches[order[int(place)]] for place in places]
+    times = _time(trainer, chosen)
+    if times.sum() < SECONDS:
+        times = _time(trainer, chosen)
+    batch, step = times.mean(axis=1)
+    accumulate = trainer.section.accumulate
+    tokens = np.mean([trainer.feed.corpus.tgt_lengths[index].sum() for index in chosen])
+    tokens_per_second = float(tokens / (batch + step / accumulate))
+    return Speed(
+        tokens_per_second=tokens_per_second,
+        update=float(batch * accumulate + step),
+        epoch=float(batch * len(batches) + step * trainer.updates_per_epoch),
+        validation=_time_validation(trainer, tokens_per_second),
+        splits=splits,
+    )
+
+
+def _time(trainer: Trainer, chosen: Sequence[np.ndarray]) -> np.ndarray:
+    """Seconds of gradients and of steps, (2, batches)."""
+    times = []
+    for index in chosen:
+        started = time.monotonic()
+        parts = trainer.feed.load([index], trainer.progress.epoch)
+        size = trainer.objective.size(parts[0].batch)
+        sum_gradients(trainer.learner, trainer.objective, parts, size, trainer.progress)
+        synchronize(trainer.device)
+        computed = time.monotonic()
+        trainer.learner.step(0.0)
+        synchronize(trainer.device)
+        times.append((computed - started, time.monotonic() - computed))
+    return np.array(times).T
+
+
+def _time_validation(trainer: Trainer, tokens_per_second: float) -> float:
+    """Seconds of a validation of a model that has learnt to end its translations."""
+    lengths = trainer.validator.dev.tgt_lengths
+    started = time.monotonic()
+    model = trainer.inference_model.eval()
+    trainer.validator.translate_and_score(model, NUM_LINES, int(np.median(lengths)))
+    translating = (time.monotonic() - started) * max(1.0, len(lengths) / NUM_LINES)
+    return translating + FORWARD_SHARE * int(lengths.sum()) / tokens_per_second
+
+
+def reckon(trainer: Trainer, speed: Speed) -> Left:
+    """What is left at a speed, until the first of the recipe's limits."""
+    section, progress, per_epoch = trainer.section, trainer.progress, trainer.updates_per_epoch
+    if progress.finished:
+        return Left(0, 0, 0.0, None)
+    left = {
+        "max_epochs": per_epoch * (section.max_epochs - progress.epoch) - progress.position,
+    }
+    if section.max_updates is not None:
+        left["max_updates"] = section.max_updates - progress.update
+    every = section.validate_every or per_epoch
+    if section.max_minutes is not None:
+        seconds = max(0.0, 60 * section.max_minutes - progress.seconds)
+        left["max_minutes"] = math.ceil(seconds / (speed.update + speed.validation / every))
+    limit = min(left, key=lambda key: left[key])
+    updates = max(0, left[limit])
+    validations = math.ceil((progress.update + updates) / every) - progress.update // every
+    return Left(
+        updates,
+        validations,
+        updates * speed.update + validations * speed.validation,
+        f"training.{limit}",
+    )

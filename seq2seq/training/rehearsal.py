@@ -1,0 +1,72 @@
+"""What may go wrong in hours is tried in the first seconds, and leaves no trace."""
+
+import logging
+
+import torch
+
+from seq2seq.training.backward import sum_gradients
+from seq2seq.training.feed import Part
+from seq2seq.training.optim import moments_per_weight
+from seq2seq.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+NUM_LINES, MAX_LENGTH = 4, 20
+"""Lines of the development set to translate, and pieces of each: a new model ends none of them."""
+
+
+def rehearse(trainer: Trainer) -> None:
+    """Try the largest batches of an epoch, and a validation of a few lines, before training.
+
+    Weights, random numbers and records stay as they are. What memory does not suffice for is told,
+    and errors of translating and scoring come now instead of at the end of the first epoch.
+
+    Raises:
+        RunError: memory does not suffice for a single pair.
+        SettingsError: a score needs something that is not installed.
+    """
+    for part in largest_batches(trainer):
+        splits, batch = try_batch(trainer, part), part.batch
+        if splits:
+            logger.warning(
+                "training.batch_size: there is no memory for the largest batch (%d pairs of up to "
+                "%s), which will be split in two %d times; halve it and double "
+                "training.accumulate for the same updates without splits",
+                len(batch.index),
+                batch.describe(),
+                splits,
+            )
+            break
+    trainer.validator.translate_and_score(trainer.inference_model.eval(), NUM_LINES, MAX_LENGTH)
+
+
+def largest_batches(trainer: Trainer) -> list[Part]:
+    """This process' parts of the batches of the epoch that take most memory.
+
+    What layers keep grows with source and target positions, what attention keeps with their
+    product. The one with most positions comes first; as a rule it has most of both.
+    """
+    epoch = trainer.progress.epoch
+    batches = trainer.sampler.batches(epoch)
+    rows, src, tgt = trainer.sampler.shapes(batches).T
+    places = dict.fromkeys(int(size.argmax()) for size in (rows * (src + tgt), rows * src * tgt))
+    return trainer.feed.load([batches[place] for place in places], epoch)
+
+
+def try_batch(trainer: Trainer, part: Part) -> int:
+    """Compute the gradients of a batch and drop them; the number of splits that it took.
+
+    Before the first update room is left on a GPU for what the update rule will keep.
+    """
+    device, model = trainer.device, trainer.model
+    is_gpu = device.type == "cuda"
+    kept = 0 if trainer.learner.optimizer.state else moments_per_weight(trainer.section)
+    with torch.random.fork_rng([device] if is_gpu else []):
+        room = [torch.empty_like(p) for p in model.parameters() for _ in range(kept) if is_gpu]
+        size = trainer.objective.size(part.batch)
+        _, splits = sum_gradients(
+            trainer.learner, trainer.objective, [part], size, trainer.progress
+        )
+        del room
+    model.zero_grad()
+    return splits
