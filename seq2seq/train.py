@@ -18,6 +18,7 @@ from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import Prepared, prepare, read_dev
 from seq2seq.recipe import Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
+from seq2seq.training.diagnosis import OutputMeasures
 from seq2seq.training.minimum_risk import Ids, SentenceScores
 from seq2seq.training.objective import OBJECTIVES
 from seq2seq.training.trainer import Status, Trainer, count_parameters
@@ -162,13 +163,18 @@ def _dev_scorer(
         bootstrap=0,
     )
 
-    decoding = Decoding(beam_size=1, max_length=int(prepared.dev.tgt_lengths.max()))
+    limit = int(prepared.dev.tgt_lengths.max())
+    decoding = Decoding(beam_size=1, max_length=limit)
+    measures = OutputMeasures(sources, references, prepared.tokenizers.tgt, limit)
 
     def scores(model: Seq2Seq) -> dict[str, float]:
         translator = Translator([model], [prepared.tokenizers], decoding, device)
-        hypotheses = [translation.text for translation in translator.translate(sources)]
-        found = score(hypotheses, [references], section)
-        return {name: one.value for name, one in zip(section.metrics, found, strict=True)}
+        outputs = list(translator.translate(sources))
+        found = score([output.text for output in outputs], [references], section)
+        return {
+            **{name: one.value for name, one in zip(section.metrics, found, strict=True)},
+            **measures([output.hypotheses[0].tokens for output in outputs]),
+        }
 
     return scores
 

@@ -34,9 +34,9 @@ class Learner:
         assert isinstance(model, Seq2Seq)
         return model
 
-    def step(self, learning_rate: float) -> None:
-        """Update the weights by the gradients that they have."""
-        clip_gradients(self.section, self.model.parameters())
+    def step(self, learning_rate: float, norm: Tensor) -> None:
+        """Update the weights by the gradients that they have, whose global norm is given."""
+        clip_gradients(self.section, self.model.parameters(), norm)
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate
         self.optimizer.step()

@@ -21,6 +21,11 @@ class Progress:
         bad_validations: validations since then.
         validated: update of the last validation.
         plateau: memory of the `plateau` schedule.
+        loss_mean: running mean of the cross-entropy of updates, nats per token.
+        batch_mean: running mean of their target tokens.
+        setbacks: times in a row that a loss or gradient was not finite.
+        rate_factor: what the learning rate was lowered by for that.
+        alarms: what is off and has been told.
         finished: whether training is over.
     """
 
@@ -34,6 +39,11 @@ class Progress:
     bad_validations: int = 0
     validated: int = 0
     plateau: Plateau = field(default_factory=Plateau)
+    loss_mean: float = math.inf
+    batch_mean: float = 0.0
+    setbacks: int = 0
+    rate_factor: float = 1.0
+    alarms: list[str] = field(default_factory=list)
     finished: bool = False
 
 

@@ -16,18 +16,20 @@ from torch import nn
 from seq2seq import checkpoint as checkpoints
 from seq2seq import recipe
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.data.batch import load_batch
+from seq2seq.data.batch import Batch, load_batch
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.sampler import Sampler
 from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.run import Run
-from seq2seq.training import averaging
+from seq2seq.training import alarms, averaging
+from seq2seq.training.gradients import by_part, gradient_norm
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, validation_line
 from seq2seq.training.objective import Objective
 from seq2seq.training.optim import Plateau, learning_rate
 from seq2seq.training.progress import Progress, Tally
+from seq2seq.training.setback import KEEP_EVERY, LastGood, describe_failure
 from seq2seq.training.validation import Validator, perplexity
 
 logger = logging.getLogger(__name__)
@@ -77,16 +79,21 @@ class Trainer:
         self.log = MetricsLog(run.metrics_file)
         self.progress = Progress()
         self.tally = Tally()
+        self.good = LastGood(self.learner)
+        self.norms: dict[str, Any] = {}
+        self._parts = by_part(model)
         self.updates_per_epoch = math.ceil(len(self.sampler.batches(0)) / section.accumulate)
         torch.manual_seed(seed)
 
     def fit(self, stop: Callable[[], bool]) -> Status:
         """Train to the end, or until `stop` says so after an update; the state is saved then."""
         progress = self.progress
+        self.good.keep(progress, self.tally)
         while not progress.finished:
             groups = self._groups(progress.epoch)
             for group in groups[progress.position :]:
-                self._update(group)
+                if not self._update(group):
+                    break  # back at an earlier place
                 progress.position += 1
                 if progress.position == len(groups):
                     progress.epoch, progress.position = progress.epoch + 1, 0
@@ -102,8 +109,12 @@ class Trainer:
         batches, size = self.sampler.batches(epoch), self.section.accumulate
         return [batches[i : i + size] for i in range(0, len(batches), size)]
 
-    def _update(self, group: Group) -> None:
-        """One update of the weights from the batches of a group, as if they were one batch."""
+    def _update(self, group: Group) -> bool:
+        """One update of the weights from the batches of a group, as if they were one batch.
+
+        Returns:
+            Whether it was made; if not, training is back at its last good state.
+        """
         started = time.monotonic()
         progress = self.progress
         self.model.train()
@@ -112,20 +123,27 @@ class Trainer:
         rate = learning_rate(
             self.section, progress.update + 1, progress.epoch, self._done(), progress.plateau
         )
+        rate *= progress.rate_factor
         self.model.zero_grad()
         sums = torch.zeros(2, device=self.device)
         for batch in batches:
             loss = self.objective(self.model, batch.to(self.device), progress)
             (loss.objective / size).backward()  # type: ignore[no-untyped-call]
             sums += torch.stack((loss.objective.detach(), loss.cross_entropy))
-        self.learner.step(rate)
+        norm = gradient_norm(self.model.parameters())
+        parts = self._parts if (progress.update + 1) % self.section.log_every == 0 else {}
+        norms = torch.stack((norm, *(gradient_norm(part) for part in parts.values())))
+        # The only wait for the device in an update.
+        objective, cross_entropy, *found = torch.cat((sums, norms)).tolist()
+        if not (math.isfinite(objective) and math.isfinite(found[0])):
+            self._set_back(batches, objective / size, rate)
+            return False
+        self.learner.step(rate, norm)
         progress.update += 1
-        objective, cross_entropy = sums.tolist()
-        if not math.isfinite(objective):
-            raise RunError(
-                f"update {progress.update}: the loss is {objective}; lower "
-                "training.learning_rate, or set training.clip_grad_norm"
-            )
+        self.norms = {
+            "gradient_norm": found[0],
+            "gradient_norms": dict(zip(parts, found[1:], strict=True)),
+        }
         elapsed = time.monotonic() - started
         progress.seconds += elapsed
         tally = self.tally
@@ -137,6 +155,18 @@ class Trainer:
             tally.tokens += batch.num_tokens
             tally.positions += batch.src.numel() + batch.tgt_out.numel()
             tally.real += int(batch.src_lengths.sum()) + batch.num_tokens
+        num_tokens = sum(batch.num_tokens for batch in batches)
+        if advice := alarms.watch_loss(progress, cross_entropy / num_tokens, num_tokens):
+            alarms.tell(self.log, progress.update, {alarms.SPIKE: advice})
+        return True
+
+    def _set_back(self, batches: Sequence[Batch], loss: float, rate: float) -> None:
+        """Go back to the last good state, since an update failed."""
+        progress = self.progress
+        update = progress.update + 1
+        failure = describe_failure(self.learner, batches, self.train, rate, loss)
+        text = self.good.set_back(progress, self.tally, failure)
+        alarms.tell(self.log, update, {alarms.NOT_FINITE: text})
 
     def _done(self) -> float:
         """Share of training that is over, by the limit that will be reached first."""
@@ -172,8 +202,12 @@ class Trainer:
             if progress.finished and section.average_best:
                 self.average_best()
             self.save()
+            self.good.keep(progress, self.tally)
         elif section.save_every and progress.update % section.save_every == 0:
             self.save()
+            self.good.keep(progress, self.tally)
+        elif progress.update % KEEP_EVERY == 0:
+            self.good.keep(progress, self.tally)
 
     def _record(self) -> None:
         progress, tally = self.progress, self.tally
@@ -189,11 +223,14 @@ class Trainer:
             "tokens_per_second": tally.tokens / tally.seconds,
             "padding": 1 - tally.real / tally.positions,
             "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
+            **self.norms,
             "eta_seconds": progress.seconds * (1 / done - 1),
         }
         self.log.write(record)
         logger.info(progress_line(record), extra={"progress": True})
         self.tally = Tally()
+        off = alarms.read_loss(progress.loss_mean, self.model.output.bias.shape[0])
+        alarms.tell(self.log, progress.update, alarms.news(progress, off, [alarms.DIVERGED]))
 
     def _validate(self) -> None:
         started = time.monotonic()
@@ -213,6 +250,9 @@ class Trainer:
             self._save_best(weights, rank)
         self.log.write(record)
         logger.info(validation_line(record, is_best))
+        if alarms.is_settled(progress.update, 1.0 if self._is_over() else self._done()):
+            off = alarms.read_signs(values)
+            alarms.tell(self.log, progress.update, alarms.news(progress, off, alarms.SIGNS))
         if falls and self.section.reload_best:
             self.learner.restart(checkpoints.load(self.run.checkpoint("best")))
 

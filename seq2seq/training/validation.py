@@ -13,6 +13,7 @@ from seq2seq.device import autocast
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.training.averaging import Rank
 from seq2seq.training.cross_entropy import features_loss
+from seq2seq.training.diagnosis import SourceUse
 
 LOWER_IS_BETTER = ("loss", "perplexity", "ter")
 """Measures that say how bad a model is."""
@@ -45,27 +46,41 @@ class Validator:
     def measure(self, model: Seq2Seq) -> tuple[dict[str, float], Rank]:
         """All measures by name, and what ranks the model by the early-stopping metric."""
         model.eval()
-        metric, loss = self.section.early_stopping_metric, self.loss(model)
+        metric = self.section.early_stopping_metric
+        losses = self.losses(model)
+        loss = losses.pop("loss")
         values = {
             "loss": loss,
             "perplexity": perplexity(loss),
             **self.translate_and_score(model),
+            **losses,
         }
         sign = -1 if metric in LOWER_IS_BETTER else 1
         return values, (sign * values[metric], -loss)
 
-    @torch.inference_mode()
     def loss(self, model: Seq2Seq) -> float:
         """Cross-entropy in nats per token."""
+        return self.losses(model)["loss"]
+
+    @torch.inference_mode()
+    def losses(self, model: Seq2Seq) -> dict[str, float]:
+        """The same as `loss`, and what `SourceUse` measures of some batches on the way.
+
+        A loss that is no number is infinite here, so that any other is better.
+        """
         device = next(model.parameters()).device
-        total, tokens = 0.0, 0
+        total, tokens, use = 0.0, 0, SourceUse(model, self.section.precision)
         for index in self.batches:
             batch = load_batch(self.dev, index).to(device)
             with autocast(device, self.section.precision):
-                decoded = model.decode(batch.tgt_in, model.encode(batch.src, batch.src_lengths))
-            total += float(features_loss(model, *decoded, batch).cross_entropy)
+                start = model.encode(batch.src, batch.src_lengths)
+                features, end = model.decode(batch.tgt_in, start)
+            loss = float(features_loss(model, features, end, batch).cross_entropy)
+            if not use.has_enough:
+                use.add(batch, start, end, loss)
+            total += loss
             tokens += batch.num_tokens
-        return total / tokens
+        return {"loss": math.inf if math.isnan(total) else total / tokens, **use.measures()}
 
 
 def perplexity(loss: float) -> float:
