@@ -35,7 +35,7 @@ LAYERS = [
         "search",
     ],
     ["choices", "run"],
-    ["stages", "translate"],
+    ["lint", "stages", "translate"],
     ["synthesis"],
     ["prepare"],
     ["evaluate", "training"],
