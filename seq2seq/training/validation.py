@@ -69,7 +69,7 @@ class Validator:
         A loss that is no number is infinite here, so that any other is better.
         """
         device = next(model.parameters()).device
-        total, tokens, use = 0.0, 0, SourceUse(model, self.section.precision)
+        total, tokens, use = 0.0, 0, SourceUse(model, self.section.precision, len(self.dev))
         for index in self.batches:
             batch = load_batch(self.dev, index).to(device)
             with autocast(device, self.section.precision):

@@ -116,8 +116,10 @@ def test_sources_are_those_of_neighbours(decoder: dict[str, object]) -> None:
     model, batch = build_model(decoder=decoder, tgt_vocab=11), random_batch(3)
     start = model.encode(batch.src, batch.src_lengths)
     _, end = model.decode(batch.tgt_in, start)
-    use, own = SourceUse(model, "float32"), losses(model, batch, [0, 1, 2])
+    use, own = SourceUse(model, "float32", 3), losses(model, batch, [0, 1, 2])
+    assert not use.has_enough
     use.add(batch, start, end, own)
+    assert use.has_enough
     found = use.measures()
     ratio = losses(model, batch, [2, 0, 1]) / own
     assert found["source_dependence"] == pytest.approx(ratio, rel=1e-3)
@@ -132,6 +134,6 @@ def test_what_has_no_neighbour_or_no_soft_attention_is_not_measured() -> None:
         batch = random_batch(size)
         start = model.encode(batch.src, batch.src_lengths)
         _, end = model.decode(batch.tgt_in, start)
-        use = SourceUse(model, "float32")
+        use = SourceUse(model, "float32", 3)
         use.add(batch, start, end, 1.0)
         assert set(use.measures()) == expected
