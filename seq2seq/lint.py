@@ -26,6 +26,9 @@ RATES = {
 }
 """Learning rates below which little is learnt, usual ones, and those above which all diverges."""
 
+TRIAL = 100
+"""Pairs; fewer are there to try something out, and whatever the settings nothing will be learnt."""
+
 FEW_UPDATES = 1000
 """Attention isn't found in fewer."""
 
@@ -52,6 +55,8 @@ def lint_recipe(recipe: Recipe, corpus: Statistics | None = None) -> Iterator[st
         corpus: its training text.
     """
     training = recipe.training
+    if corpus is not None and corpus.pairs < TRIAL:
+        corpus = None
     updates_per_epoch = None if corpus is None else _updates_per_epoch(recipe, corpus)
     limits = [math.inf if training.max_updates is None else training.max_updates]
     if updates_per_epoch is not None:
