@@ -14,6 +14,7 @@ from seq2seq.prepare import Prepared
 from seq2seq.recipe import Recipe
 from seq2seq.train import set_up
 from seq2seq.training.backward import sum_gradients
+from seq2seq.training.gradients import by_part
 from seq2seq.training.optim import moments_per_weight
 from seq2seq.training.rehearsal import largest_batches, try_batch
 from seq2seq.training.trainer import Trainer
@@ -29,16 +30,6 @@ NUM_LINES = 64
 
 FORWARD_SHARE = 1 / 3
 """A pass without gradients, of one with them: there are two products fewer for each of three."""
-
-PARTS = {
-    "encoder.embedding": "embeddings",
-    "decoder.embedding": "embeddings",
-    "decoder.attention": "attention",
-    "encoder": "encoder",
-    "bridge": "bridge",
-    "decoder": "decoder",
-}
-"""Parts of the network by the beginnings of their names; all others belong to the output."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +142,7 @@ def plan(recipe: Recipe) -> Plan:
 
 def count_parts(model: Seq2Seq) -> dict[str, int]:
     """Parameters by part; shared ones once."""
-    counts = dict.fromkeys([*dict.fromkeys(PARTS.values()), "output"], 0)
-    for name, parameter in model.named_parameters():
-        part = next((part for start, part in PARTS.items() if name.startswith(start)), "output")
-        counts[part] += parameter.numel()
-    return {part: count for part, count in counts.items() if count}
+    return {name: sum(p.numel() for p in own) for name, own in by_part(model).items()}
 
 
 def _memory(trainer: Trainer) -> dict[str, int]:
@@ -209,7 +196,7 @@ def _time(trainer: Trainer, chosen: Sequence[np.ndarray]) -> np.ndarray:
         sum_gradients(trainer.learner, trainer.objective, parts, size, trainer.progress)
         synchronize(trainer.device)
         computed = time.monotonic()
-        trainer.learner.step(0.0)
+        trainer.learner.step(0.0, trainer.learner.collect())
         synchronize(trainer.device)
         times.append((computed - started, time.monotonic() - computed))
     return np.array(times).T

@@ -8,7 +8,7 @@ a second call returns at once. Each part is built aside and renamed when it is c
 import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from seq2seq.data.statistics import Statistics, count_statistics
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
 from seq2seq.files import digest, read_record, told, write_record
+from seq2seq.lint import lint_pairs, lint_recipe
 from seq2seq.recipe import dump_recipe
 from seq2seq.run import Run
 from seq2seq.stages import Digests, building, content_key, is_done, read_key
@@ -76,7 +77,11 @@ def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
         with told(folder, "written"):
             folder.mkdir(exist_ok=True)
         _remember(statistics, run, train_key)
-        return _prepare(completed.recipe, run, train_key, digests)
+        prepared = _prepare(completed.recipe, run, train_key, digests)
+    if not run.is_trained:
+        _warn(lint_recipe(prepared.recipe, statistics))
+        _warn(lint_pairs(prepared.train, prepared.dev))
+    return prepared
 
 
 def _prepare(recipe: recipes.Recipe, run: Run, train_key: str, digests: Digests) -> Prepared:
@@ -116,10 +121,10 @@ def _prepare(recipe: recipes.Recipe, run: Run, train_key: str, digests: Digests)
     if not ledger.kept:
         raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
     sampling = Sampling(tokenizers, section.sampling, recipe.seed) if with_text else None
-    noise = build_noise(recipe.training, recipe.seed)
-    train = EncodedCorpus(folder / "train", sampling, noise)
+    train = EncodedCorpus(folder / "train", sampling, build_noise(recipe.training, recipe.seed))
+    dev = EncodedCorpus(folder / "dev")
     key = content_key(read_key(folder / "train"), read_key(folder / "dev"))
-    return Prepared(recipe, tokenizers, train, EncodedCorpus(folder / "dev"), ledger, key)
+    return Prepared(recipe, tokenizers, train, dev, ledger, key)
 
 
 def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:
@@ -144,18 +149,27 @@ def _read_origins(
 def preview(recipe: recipes.Recipe) -> str:
     """The recipe in full as `prepare` will save it, open where its training text isn't at hand.
 
+    Warnings are those of `prepare`, but for what only encoded pairs show.
+
     Raises:
         DataError: The text cannot be read.
     """
     data, run = recipe.data, Run(Path(recipe.output_dir))
     files = [file for corpus in data.train for file in corpus.files(data.src, data.tgt)]
     if not all(file.exists() for file in files) or any(c.kind == "hub" for c in data.train):
+        _warn(lint_recipe(recipe))
         return dump_recipe(recipe, still_open=open_keys(recipe))
     digests = Digests(run.data / "digests.json")
     key = digests.of_corpora(data.train, data, "train")
     statistics = _count_or_recall(recipe, run, key)
     completed = _complete(recipe, statistics, run)
+    _warn(lint_recipe(completed.recipe, statistics))
     return dump_recipe(completed.recipe, completed.reasons)
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        logger.warning("warning: %s", line)
 
 
 def _count_or_recall(recipe: recipes.Recipe, run: Run, key: str) -> Statistics:

@@ -20,11 +20,12 @@ from seq2seq.prepare import Prepared, prepare, read_dev
 from seq2seq.recipe import AUTO, Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
 from seq2seq.training.batch_size import MIN_UPDATES, double_while, fits_memory
+from seq2seq.training.diagnosis import OutputMeasures
 from seq2seq.training.minimum_risk import Ids, SentenceScores
 from seq2seq.training.objective import OBJECTIVES
 from seq2seq.training.rehearsal import rehearse
 from seq2seq.training.tensorboard import TensorBoard, require_tensorboard
-from seq2seq.training.trainer import Status, Trainer, count_parameters
+from seq2seq.training.trainer import Status, Trainer
 from seq2seq.training.validation import DevScorer, Validator
 from seq2seq.translate import Translator
 
@@ -72,7 +73,7 @@ def _train(prepared: Prepared, trainer: Trainer, stop: Callable[[], bool]) -> Ou
         logger.info("resuming after update %s", f"{trainer.progress.update:,}")
     logger.info(
         "training %s parameters on %s%s with %s pairs",
-        f"{count_parameters(trainer.model):,}",
+        f"{sum(p.numel() for p in trainer.model.parameters()):,}",
         trainer.device,
         f" in {world.size} processes" if world.size > 1 else "",
         f"{len(prepared.train):,}",
@@ -224,16 +225,20 @@ def _dev_scorer(
     )
 
     longest = int(prepared.dev.tgt_lengths.max())
+    tokenizer = prepared.tokenizers.tgt
+    measures = OutputMeasures(sources, references, tokenizer, longest)
 
     def scores(
         model: Seq2Seq, num_lines: int | None = None, max_length: int | None = None
     ) -> dict[str, float]:
         decoding = Decoding(beam_size=1, max_length=max_length or longest)
         translator = Translator([model], [prepared.tokenizers], decoding, device, world=world)
-        translations = translator.translate(sources[:num_lines])
-        hypotheses = [translation.text for translation in translations]
-        found = score(hypotheses, [references[:num_lines]], section)
-        return {name: one.value for name, one in zip(section.metrics, found, strict=True)}
+        outputs = list(translator.translate(sources[:num_lines]))
+        found = score([output.text for output in outputs], [references[:num_lines]], section)
+        values = dict(zip(map(str, section.metrics), (one.value for one in found), strict=True))
+        if num_lines is None:
+            values |= measures([output.hypotheses[0].tokens for output in outputs])
+        return values
 
     return scores
 

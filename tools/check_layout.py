@@ -38,7 +38,7 @@ LAYERS = [
     ["alignment", "choices", "forced", "pairwise", "requests", "run", "scoring"],
     ["shortlisting", "translation"],
     ["answers", "curves", "details"],
-    ["stages", "translate"],
+    ["lint", "stages", "translate"],
     ["probability", "synthesis"],
     ["prepare"],
     ["evaluate", "training"],

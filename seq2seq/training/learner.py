@@ -1,5 +1,6 @@
 """All tensors that training changes: weights, their moving average, the update rule's memory."""
 
+import math
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from seq2seq import recipe
 from seq2seq.checkpoint import Checkpoint
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import World
+from seq2seq.training.gradients import gradient_norm
 from seq2seq.training.optim import build_average, build_optimizer, clip_gradients, shrink
 
 
@@ -44,11 +46,19 @@ class Learner:
         """Add the gradients of a loss to those that the weights have."""
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
-    def step(self, learning_rate: float) -> None:
-        """Update the weights by the gradients that they have, summed over all processes."""
+    def collect(self) -> Tensor:
+        """Sum the gradients over all processes; their global norm, a scalar on the device."""
         self.world.sum_gradients(self.model.parameters())
         self.scaler.unscale_(self.optimizer)
-        clip_gradients(self.section, self.model.parameters())
+        return gradient_norm(self.model.parameters())
+
+    def can_step(self, norm: float) -> bool:
+        """Whether gradients of this norm can be used; a scaler leaves infinite ones out itself."""
+        return math.isfinite(norm) or self.scaler.is_enabled()
+
+    def step(self, learning_rate: float, norm: Tensor) -> None:
+        """Update the weights by collected gradients, whose global norm is given."""
+        clip_gradients(self.section, self.model.parameters(), norm)
         for settings in self.optimizer.param_groups:
             settings["lr"] = learning_rate
         self.scaler.step(self.optimizer)

@@ -85,10 +85,12 @@ def shrink(parameters: Iterable[nn.Parameter], amount: float) -> None:
         parameter.copy_(F.softshrink(parameter, amount))
 
 
-def clip_gradients(section: recipe.Training, parameters: Iterable[nn.Parameter]) -> None:
-    """Clip by global norm or by value, as the recipe says."""
+def clip_gradients(
+    section: recipe.Training, parameters: Iterable[nn.Parameter], norm: Tensor
+) -> None:
+    """Clip by global norm, which is known already, or by value, as the recipe says."""
     if section.clip_grad_norm:
-        nn.utils.clip_grad_norm_(parameters, section.clip_grad_norm)
+        nn.utils.clip_grads_with_norm_(parameters, section.clip_grad_norm, norm)
     elif section.clip_grad_value:
         nn.utils.clip_grad_value_(parameters, section.clip_grad_value)
 

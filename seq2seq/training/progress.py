@@ -1,8 +1,11 @@
 """Where training is, in plain numbers: with the learner's tensors all that a resumed run needs."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from seq2seq import recipe
 from seq2seq.training.optim import Plateau
 
 
@@ -21,6 +24,11 @@ class Progress:
         bad_validations: validations since then.
         validated: update of the last validation.
         plateau: memory of the `plateau` schedule.
+        loss_mean: running mean of the cross-entropy of updates, nats per token.
+        batch_mean: running mean of their target tokens.
+        setbacks: times in a row that a loss or gradient was not finite.
+        rate_factor: what the learning rate was lowered by for that.
+        alarms: what is off and has been told.
         finished: whether training is over.
     """
 
@@ -34,7 +42,22 @@ class Progress:
     bad_validations: int = 0
     validated: int = 0
     plateau: Plateau = field(default_factory=Plateau)
+    loss_mean: float = math.inf
+    batch_mean: float = 0.0
+    setbacks: int = 0
+    rate_factor: float = 1.0
+    alarms: list[str] = field(default_factory=list)
     finished: bool = False
+
+    def record(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A record of `metrics.jsonl` about this place in training."""
+        return {
+            "kind": kind,
+            "update": self.update,
+            "epoch": self.epoch + (self.position > 0),
+            "minutes": round(self.seconds / 60, 3),
+            **values,
+        }
 
 
 @dataclass
@@ -62,3 +85,40 @@ class Tally:
     seconds: float = 0.0
     loading: float = 0.0
     splits: int = 0
+
+    def means(self) -> dict[str, float]:
+        """What a record tells of them; there is an update at least."""
+        return {
+            "loss": self.objective / self.size,
+            "perplexity": perplexity(self.cross_entropy / self.tokens),
+            "tokens_per_second": self.tokens / self.seconds,
+            "padding": 1 - self.real / self.positions,
+            "loader_wait": self.loading / self.seconds,
+            "splits": self.splits,
+        }
+
+
+def perplexity(loss: float) -> float:
+    """Of a cross-entropy in nats per token; finite, whatever the loss."""
+    return math.exp(min(loss, 100.0))
+
+
+def share_done(section: recipe.Training, progress: Progress, updates_per_epoch: int) -> float:
+    """Share of training that is over, by the limit that will be reached first."""
+    shares = [progress.update / (section.max_epochs * updates_per_epoch)]
+    if section.max_updates:
+        shares.append(progress.update / section.max_updates)
+    if section.max_minutes:
+        shares.append(progress.seconds / (60 * section.max_minutes))
+    return max(shares)
+
+
+def is_over(section: recipe.Training, progress: Progress) -> bool:
+    """Whether a limit is reached, or patience has run out."""
+    patience = section.early_stopping_patience
+    return (
+        progress.epoch >= section.max_epochs
+        or (section.max_updates is not None and progress.update >= section.max_updates)
+        or (section.max_minutes is not None and progress.seconds >= 60 * section.max_minutes)
+        or (patience > 0 and progress.bad_validations >= patience)
+    )

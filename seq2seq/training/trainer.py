@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from torch import nn
+import torch
 
 from seq2seq import checkpoint as checkpoints
 from seq2seq import recipe
@@ -19,16 +19,18 @@ from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import ALONE, World
 from seq2seq.run import Run
-from seq2seq.training import averaging
+from seq2seq.training import alarms, averaging
 from seq2seq.training.backward import sum_gradients
 from seq2seq.training.feed import Feed, Group, Part
+from seq2seq.training.gradients import by_part, gradient_norm
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, split_line, validation_line
 from seq2seq.training.objective import Objective
 from seq2seq.training.optim import Plateau, learning_rate
-from seq2seq.training.progress import Progress, Tally
+from seq2seq.training.progress import Progress, Tally, is_over, share_done
 from seq2seq.training.seeding import seed_update
-from seq2seq.training.validation import Validator, perplexity
+from seq2seq.training.setback import KEEP_EVERY, LastGood, describe_failure
+from seq2seq.training.validation import Validator
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +84,10 @@ class Trainer:
         self.stop: Callable[[], bool] = lambda: False
         self.stopping = False
         self.is_saved = False
+        self.good = LastGood(self.learner)
+        self.norms: dict[str, Any] = {}
+        self._stepping = 0.0
+        self._parts = by_part(model)
         self.updates_per_epoch = math.ceil(len(self.sampler.batches(0)) / section.accumulate)
 
     def fit(self, stop: Callable[[], bool]) -> Status:
@@ -92,11 +98,13 @@ class Trainer:
         progress, self.stop = self.progress, stop
         if progress.update:
             self._validate_if_due()  # a run that was killed there, or has other limits now
+        self.good.keep(progress, self.tally)
         while not progress.finished:
             groups = self._groups(progress.epoch)
             for group in groups[progress.position :]:
                 following = groups[progress.position + 1 : progress.position + 2]
-                self._update(group, *following)
+                if not self._update(group, *following):
+                    break  # back at an earlier place
                 progress.position += 1
                 if progress.position == len(groups):
                     progress.epoch, progress.position = progress.epoch + 1, 0
@@ -112,43 +120,69 @@ class Trainer:
         batches, size = self.sampler.batches(epoch), self.section.accumulate
         return [batches[i : i + size] for i in range(0, len(batches), size)]
 
-    def _update(self, group: Group, following: Group = ()) -> None:
+    def _update(self, group: Group, following: Group = ()) -> bool:
         """One update of the weights from the batches of a group, as if they were one batch.
 
         The processes share each batch; `following` is what the next update will be made from.
+
+        Returns:
+            Whether it was made; if not, training is back at its last good state.
         """
         started = time.monotonic()
         progress, world = self.progress, self.world
         parts = self.feed.load(group, progress.epoch)
         loading = time.monotonic() - started
-        size = self._count(parts)
+        size, tokens = self._count(parts)
         rate = learning_rate(
-            self.section, progress.update + 1, progress.epoch, self._done(), progress.plateau
+            self.section,
+            progress.update + 1,
+            progress.epoch,
+            self.done,
+            progress.plateau,
         )
+        rate *= progress.rate_factor
         seed_update(self.seed, progress.update + 1, world.rank)
         sums, splits = sum_gradients(self.learner, self.objective, parts, size, progress)
-        self.learner.step(rate)
+        norm = self.learner.collect()
+        tracked = self._parts if (progress.update + 1) % self.section.log_every == 0 else {}
+        norms = torch.stack((norm, *(gradient_norm(part) for part in tracked.values())))
         self.feed.load_ahead(following, progress.epoch)
+        # The only wait for the device in an update. All that the processes have to agree on goes
+        # with it; the norms are the same in each of them.
+        totals = torch.cat((sums, norms)).tolist()
+        elapsed = time.monotonic() - started + self._stepping
+        times = loading * world.is_first, elapsed * world.is_first
         progress.update += 1
-        # All that the processes have to agree on goes with the loss, which waits for the device.
-        times = loading * world.is_first, (time.monotonic() - started) * world.is_first
-        own = [*sums.tolist(), self.stop(), splits, *times]
+        own = [*totals[:2], self.stop(), splits, *times]
         objective, cross_entropy, stops, split, loading, elapsed = world.total(own)
-        if not math.isfinite(objective):
-            raise RunError(
-                f"update {progress.update}: the loss is {objective}; lower "
-                "training.learning_rate, or set training.clip_grad_norm"
-            )
         self.stopping = stops > 0
         progress.seconds += elapsed
+        if not (math.isfinite(objective) and self.learner.can_step(totals[2])):
+            progress.update -= 1
+            self._set_back(parts, objective / size, rate)
+            return False
+        computed = time.monotonic()
+        self.learner.step(rate, norm)
+        self._stepping = time.monotonic() - computed
+        self.norms = {
+            "gradient_norm": totals[2],
+            "gradient_norms": dict(zip(tracked, totals[3:], strict=True)),
+        }
         self.tally.objective += objective
         self.tally.cross_entropy += cross_entropy
         self.tally.seconds += elapsed
         self.tally.loading += loading
         self.tally.splits += int(split)
+        if advice := alarms.watch_loss(progress, cross_entropy / tokens, tokens):
+            self._tell(progress.update, {alarms.SPIKE: advice})
+        return True
 
-    def _count(self, parts: Sequence[Part]) -> int:
-        """Enter the parts of all processes in the tally; what the objective is to be divided by."""
+    def _count(self, parts: Sequence[Part]) -> tuple[int, int]:
+        """Enter the parts of all processes in the tally.
+
+        Returns:
+            What the objective is to be divided by, and target tokens.
+        """
         counts = [0, 0, 0, 0]
         for part in parts:
             batch = part.batch
@@ -162,27 +196,18 @@ class Trainer:
         tally.tokens += tokens
         tally.positions += positions
         tally.real += real
-        return size
+        return size, tokens
 
-    def _done(self) -> float:
-        """Share of training that is over, by the limit that will be reached first."""
-        section, progress = self.section, self.progress
-        shares = [progress.update / (section.max_epochs * self.updates_per_epoch)]
-        if section.max_updates:
-            shares.append(progress.update / section.max_updates)
-        if section.max_minutes:
-            shares.append(progress.seconds / (60 * section.max_minutes))
-        return max(shares)
+    def _set_back(self, parts: Sequence[Part], loss: float, rate: float) -> None:
+        """Go back to the last good state, since an update failed."""
+        progress, batches = self.progress, [part.batch for part in parts]
+        update = progress.update + 1
+        failure = describe_failure(self.learner, batches, self.feed.corpus, rate, loss)
+        text = self.good.set_back(progress, self.tally, failure)
+        self._tell(update, {alarms.NOT_FINITE: text})
 
-    def _is_over(self) -> bool:
-        section, progress = self.section, self.progress
-        patience = section.early_stopping_patience
-        return (
-            progress.epoch >= section.max_epochs
-            or (section.max_updates is not None and progress.update >= section.max_updates)
-            or (section.max_minutes is not None and progress.seconds >= 60 * section.max_minutes)
-            or (patience > 0 and progress.bad_validations >= patience)
-        )
+    def _tell(self, update: int, found: Mapping[str, str]) -> None:
+        self.world.once(alarms.tell, self.log, update, found)
 
     def _after_update(self) -> None:
         """Record, validate and save where it is time to."""
@@ -192,6 +217,9 @@ class Trainer:
         saved = self._validate_if_due()
         if not saved and section.save_every and progress.update % section.save_every == 0:
             self.save()
+            saved = True
+        if saved or progress.update % KEEP_EVERY == 0:
+            self.good.keep(progress, self.tally)
 
     def _validate_if_due(self) -> bool:
         """Validate and save where it is time to, and see whether training is over."""
@@ -199,13 +227,13 @@ class Trainer:
         every = section.validate_every
         due = progress.position == 0 if every is None else progress.update % every == 0
         new = progress.validated < progress.update
-        if not (due and new) and not self._is_over():
+        if not (due and new) and not is_over(self.section, self.progress):
             return False
         if not self.is_saved:
             self.save()  # so that `best` never stands alone
         if new:
             self._validate()
-        progress.finished = self._is_over()
+        progress.finished = is_over(self.section, self.progress)
         if progress.finished and section.average_best:
             self.average_best()
         self.save()
@@ -213,20 +241,16 @@ class Trainer:
 
     def _record(self) -> None:
         progress, tally = self.progress, self.tally
-        done = min(self._done(), 1.0)
+        done = min(self.done, 1.0)
         record = {
             "kind": "train",
             "update": progress.update,
             "epoch": progress.epoch + 1,
             "minutes": round(progress.seconds / 60, 3),
             "done": done,
-            "loss": tally.objective / tally.size,
-            "perplexity": perplexity(tally.cross_entropy / tally.tokens),
-            "tokens_per_second": tally.tokens / tally.seconds,
-            "padding": 1 - tally.real / tally.positions,
-            "loader_wait": tally.loading / tally.seconds,
-            "splits": tally.splits,
+            **tally.means(),
             "learning_rate": self.learner.optimizer.param_groups[0]["lr"],
+            **self.norms,
             "eta_seconds": progress.seconds * (1 / done - 1),
         }
         self.world.once(self.log.write, record)
@@ -234,6 +258,8 @@ class Trainer:
         if tally.splits:
             logger.warning(split_line(record))
         self.tally = Tally()
+        off = alarms.read_loss(progress.loss_mean, self.model.output.bias.shape[0])
+        self._tell(progress.update, alarms.news(progress, off, [alarms.DIVERGED]))
 
     def _validate(self) -> None:
         started = time.monotonic()
@@ -244,7 +270,7 @@ class Trainer:
         progress.bad_validations = 0 if is_best else progress.bad_validations + 1
         falls = progress.plateau.validated(self.section, is_best)
         progress.seconds += self.world.agree(time.monotonic() - started)
-        record = self._record_of("validation", values)
+        record = progress.record("validation", values)
         weights = Checkpoint(checkpoints.weights_of(model), record)
         if self.section.keep_best > 1:
             kept = self.run, self.section.keep_best, weights, rank
@@ -254,6 +280,12 @@ class Trainer:
             self._save_best(weights, rank)
         self.world.once(self.log.write, record)
         logger.info(validation_line(record, is_best))
+        if alarms.is_settled(
+            progress.update,
+            1.0 if is_over(self.section, self.progress) else self.done,
+        ):
+            off = alarms.read_signs(values)
+            self._tell(progress.update, alarms.news(progress, off, alarms.SIGNS))
         if falls and self.section.reload_best:
             self.learner.restart(checkpoints.load(self.run.checkpoint("best")))
 
@@ -269,7 +301,7 @@ class Trainer:
         values, rank = self.validator.measure(model)
         is_best = self._is_best(rank)
         updates = sorted(checkpoints.load_values(path)["update"] for path in paths)
-        record = self._record_of("average", {**values, "updates": updates})
+        record = self.progress.record("average", {**values, "updates": updates})
         if is_best:
             self._save_best(Checkpoint(checkpoints.weights_of(model), record), rank)
         self.world.once(self.log.write, record)
@@ -285,15 +317,10 @@ class Trainer:
         self.progress.best, self.progress.best_loss = rank[0], -rank[1]
         self.world.once(averaging.save_best, self.run, weights, rank)
 
-    def _record_of(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        progress = self.progress
-        return {
-            "kind": kind,
-            "update": progress.update,
-            "epoch": progress.epoch + (progress.position > 0),
-            "minutes": round(progress.seconds / 60, 3),
-            **values,
-        }
+    @property
+    def done(self) -> float:
+        """Share of training that is over."""
+        return share_done(self.section, self.progress, self.updates_per_epoch)
 
     @property
     def inference_model(self) -> Seq2Seq:
@@ -353,7 +380,7 @@ class Trainer:
         progress = dict(saved.values["progress"])
         self.progress = Progress(**progress | {"plateau": Plateau(**progress["plateau"])})
         self.tally = Tally(**saved.values["tally"])
-        self.progress.finished = self.progress.finished and self._is_over()
+        self.progress.finished = self.progress.finished and is_over(self.section, self.progress)
         return True
 
     def _recover_best(self) -> None:
@@ -369,8 +396,3 @@ class Trainer:
             progress.best, progress.validated, progress.finished = None, 0, False
         else:
             progress.best = None
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Trainable numbers, shared ones once."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -3,8 +3,6 @@
 import math
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from seq2seq import metrics, recipe
@@ -16,6 +14,8 @@ from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import ALONE, World
 from seq2seq.training.averaging import Rank
 from seq2seq.training.cross_entropy import features_loss
+from seq2seq.training.diagnosis import NOTHING, count_telling, source_measures, source_use
+from seq2seq.training.progress import perplexity
 
 LOWER_IS_BETTER = ("loss", "perplexity", *metrics.LOWER_IS_BETTER)
 """Measures that say how bad a model is."""
@@ -59,29 +59,42 @@ class Validator:
     def measure(self, model: Seq2Seq) -> tuple[dict[str, float], Rank]:
         """All measures by name, and what ranks the model by the early-stopping metric."""
         model.eval()
-        metric, loss = self.section.early_stopping_metric, self.loss(model)
+        metric = self.section.early_stopping_metric
+        losses = self.losses(model)
+        loss = losses.pop("loss")
         values = {
             "loss": loss,
             "perplexity": perplexity(loss),
             **self.translate_and_score(model),
+            **losses,
         }
         sign = -1 if metric in LOWER_IS_BETTER else 1
         return values, (sign * values[metric], -loss)
 
-    @torch.inference_mode()
     def loss(self, model: Seq2Seq) -> float:
         """Cross-entropy in nats per token."""
+        return self.losses(model)["loss"]
+
+    @torch.inference_mode()
+    def losses(self, model: Seq2Seq) -> dict[str, float]:
+        """The same as `loss`, and what `source_use` finds in some batches on the way.
+
+        A loss that is no number is infinite here, so that any other is better.
+        """
         device = next(model.parameters()).device
+        telling = count_telling([len(index) for index in self.batches])
 
-        def summed(index: npt.NDArray[np.int64]) -> float:
-            batch = load_batch(self.dev, index).to(device)
+        def measured(place: int) -> tuple[float, ...]:
+            batch = load_batch(self.dev, self.batches[place]).to(device)
             with autocast(device, self.section.precision):
-                decoded = model.decode(batch.tgt_in, model.encode(batch.src, batch.src_lengths))
-            return float(features_loss(model, *decoded, batch).cross_entropy)
+                start = model.encode(batch.src, batch.src_lengths)
+                features, end = model.decode(batch.tgt_in, start)
+            loss = float(features_loss(model, features, end, batch).cross_entropy)
+            if place >= telling:
+                return loss, *NOTHING
+            return loss, *source_use(model, self.section.precision, batch, start, end, loss)
 
-        return sum(self.world.map(summed, self.batches)) / int(self.dev.tgt_lengths.sum())
-
-
-def perplexity(loss: float) -> float:
-    """Of a cross-entropy in nats per token; finite, whatever the loss."""
-    return math.exp(min(loss, 100.0))
+        results = self.world.map(measured, range(len(self.batches)))
+        total, *use = map(sum, zip(*results, strict=True))
+        loss = math.inf if math.isnan(total) else total / int(self.dev.tgt_lengths.sum())
+        return {"loss": loss, **source_measures(*use)}

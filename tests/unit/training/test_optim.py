@@ -180,7 +180,7 @@ def test_the_l1_step_is_proximal():
 def test_gradients_are_clipped_all_together_or_one_by_one(keys, expected):
     parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))]
     parameters[0].grad, parameters[1].grad = torch.tensor([3.0, -12.0]), torch.tensor([4.0])
-    clip_gradients(section(**keys), iter(parameters))
+    clip_gradients(section(**keys), iter(parameters), torch.tensor(13.0))
     clipped = torch.cat([p.grad for p in parameters]).tolist()
     assert clipped == pytest.approx([x for x in expected], rel=1e-4)
 

@@ -355,14 +355,31 @@ def test_nobody_waits_for_the_device_before_the_end_of_an_update(
     assert waits.found == ["_local_scalar_dense"]
 
 
-def test_a_loss_that_is_no_number_ends_training(build: Build) -> None:
-    trainer = build()
-    with torch.no_grad():
-        trainer.model.output.bias.fill_(math.nan)
-    with pytest.raises(
-        RunError, match=r"^update 1: the loss is nan; lower training\.learning_rate"
-    ):
-        trainer.fit(never)
+def test_gradient_norms_are_recorded_by_part(build: Build) -> None:
+    trainer = build("training.max_updates=4", "training.clip_grad_norm=null")
+    trainer.fit(never)
+    (record,) = records(trainer, "train")
+    gradients = {name: p.grad for name, p in trainer.model.named_parameters()}
+    squares: dict[str, float] = {}
+    for name, gradient in gradients.items():
+        assert gradient is not None
+        part = next(
+            part
+            for start, part in {
+                "encoder.embedding": "embeddings",
+                "decoder.embedding": "embeddings",
+                "encoder": "encoder",
+                "bridge": "bridge",
+                "decoder.attention": "attention",
+                "decoder": "decoder",
+                "output": "output",
+            }.items()
+            if name.startswith(start + ".")
+        )
+        squares[part] = squares.get(part, 0.0) + float((gradient.double() ** 2).sum())
+    norms = {part: math.sqrt(square) for part, square in squares.items()}
+    assert record["gradient_norms"] == pytest.approx(norms, rel=1e-4)
+    assert record["gradient_norm"] == pytest.approx(math.hypot(*norms.values()), rel=1e-4)
 
 
 @pytest.mark.parametrize("metric", get_args(Metric))

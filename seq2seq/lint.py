@@ -1,0 +1,212 @@
+"""Settings and corpora that are legal but known to fail, told before training, a line each.
+
+Each line is `place: what; remedy`, as errors are. The bounds are far from what works anywhere: a
+warning that is wrong teaches people to read none.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from seq2seq.choices import TEXT
+from seq2seq.data.encoding import EncodedCorpus
+from seq2seq.data.statistics import Statistics
+from seq2seq.recipe import Model, Recipe, Training
+
+RATES = {
+    "adam": (1e-6, 1e-3, 2e-2),
+    "adamw": (1e-6, 1e-3, 2e-2),
+    "radam": (1e-6, 1e-3, 2e-2),
+    "nadam": (1e-6, 1e-3, 2e-2),
+    "adamax": (1e-6, 2e-3, 5e-2),
+    "sgd": (1e-2, 1.0, 20.0),
+    "adadelta": (5e-2, 1.0, 10.0),
+}
+"""Learning rates below which little is learnt, usual ones, and those above which all diverges."""
+
+TRIAL = 100
+"""Pairs; fewer are there to try something out, and whatever the settings nothing will be learnt."""
+
+FEW_UPDATES = 1000
+"""Attention isn't found in fewer."""
+
+SHORT_PATIENCE = 500
+"""Updates; in fewer, validations vary by chance more than a model gains."""
+
+SMALL_CORPUS = 20_000
+"""Pairs that a network without dropout learns by heart."""
+
+TOO_MANY_PIECES = 4
+"""Times the vocabulary that suits a corpus (Sennrich & Zhang 2019)."""
+
+FAR_TOO_LONG, SURELY_NOT_TOO_LONG = 20, 250
+"""Times the median length, and pieces."""
+
+NUM_COMPARED, SAME = 10_000, 0.9
+
+
+def lint_recipe(recipe: Recipe, corpus: Statistics | None = None) -> Iterator[str]:
+    """What in a recipe is known to fail, some of it only with its corpus at hand.
+
+    Args:
+        recipe: with nothing left to choose, if there is a corpus.
+        corpus: its training text.
+    """
+    training = recipe.training
+    if corpus is not None and corpus.pairs < TRIAL:
+        corpus = None
+    updates_per_epoch = None if corpus is None else _updates_per_epoch(recipe, corpus)
+    limits = [math.inf if training.max_updates is None else training.max_updates]
+    if updates_per_epoch is not None:
+        limits.append(updates_per_epoch * training.max_epochs)
+    yield from _lint_rate(training)
+    yield from _lint_length(training, updates_per_epoch, min(limits))
+    if corpus is not None:
+        yield from _lint_sizes(recipe, corpus)
+
+
+def _updates_per_epoch(recipe: Recipe, corpus: Statistics) -> float:
+    """About so many; by tokens, a word is one piece and a third where it is cut to pieces."""
+    training, per_pair = recipe.training, 1.0
+    if training.batch_type == "tokens":
+        per_pair = 1 + corpus.tgt.words * (1.3 if _is_text(recipe) else 1.0)
+    return max(1.0, corpus.pairs * per_pair / training.batch_size / training.accumulate)
+
+
+def _is_text(recipe: Recipe) -> bool:
+    return recipe.tokenizer.type in ("bpe", "unigram")
+
+
+def _lint_rate(training: Training) -> Iterator[str]:
+    kind, rate = training.optimizer, training.learning_rate
+    low, usual, high = RATES[kind]
+    # Momentum adds up the gradients of this many updates.
+    effective = rate / (1 - training.momentum)
+    if effective > high:
+        yield (
+            f"training.learning_rate: {rate:g} is so high for {kind} that training diverges; "
+            f"{usual:g} is usual"
+        )
+    elif effective < low and training.init_from is None:
+        yield (
+            f"training.learning_rate: {rate:g} is so low for {kind} that little is learnt; "
+            f"{usual:g} is usual"
+        )
+    if training.schedule == "inverse_sqrt" and training.warmup_updates == 0:
+        yield (
+            "training.schedule: inverse_sqrt falls to a tenth within 100 updates without a "
+            "warm-up; set training.warmup_updates, to 1000 for example"
+        )
+    if kind == "sgd" and training.clip_grad_norm is None and training.clip_grad_value is None:
+        yield (
+            "training.clip_grad_norm: gradients of recurrent networks explode now and then, which "
+            "sgd doesn't survive without clipping (Pascanu et al. 2013); set 1.0"
+        )
+
+
+def _lint_length(
+    training: Training, updates_per_epoch: float | None, updates: float
+) -> Iterator[str]:
+    """Validations, patience and warm-up against the updates that there will be, at most."""
+    until_validation = training.validate_every or updates_per_epoch
+    total = f"{updates:,.0f} updates"
+    limit = training.max_updates or training.max_minutes or training.init_from
+    if updates < FEW_UPDATES and limit is None:
+        yield (
+            f"training.max_epochs: ends training after {total}, and attention takes some thousand; "
+            "raise it, or lower training.batch_size"
+        )
+    if training.warmup_updates >= updates:
+        yield (
+            f"training.warmup_updates: {training.warmup_updates:,} of {total} never reach the "
+            f"learning rate; set {updates / 20:,.0f} at most"
+        )
+    if training.validate_every is not None and training.validate_every > updates:
+        yield (
+            f"training.validate_every: {training.validate_every:,} is more than all of the "
+            f"{total}, so only the end is validated; set {max(1, updates / 20):,.0f}, or null for "
+            "each epoch"
+        )
+    patience = training.early_stopping_patience
+    if not patience:
+        return
+    if training.schedule == "plateau" and patience <= training.decay_patience:
+        yield (
+            f"training.early_stopping_patience: {patience} validations end training before "
+            f"the plateau schedule lowers the rate, which waits for {training.decay_patience + 1}; "
+            f"set {3 * (training.decay_patience + 1)}"
+        )
+    waits = patience * (until_validation or math.inf)
+    least = max(SHORT_PATIENCE, training.warmup_updates)
+    if waits < min(least, updates):
+        yield (
+            f"training.early_stopping_patience: may end training after {waits:,.0f} updates "
+            f"without a gain, which chance can do; set {math.ceil(least / waits * patience)}, or "
+            "validate less often"
+        )
+
+
+def _lint_sizes(recipe: Recipe, corpus: Statistics) -> Iterator[str]:
+    """Batches, vocabulary and dropout against the size of the corpus."""
+    training, tokenizer = recipe.training, recipe.tokenizer
+    size, unit = training.batch_size * training.accumulate, training.batch_type
+    pairs = f"{corpus.pairs:,} pairs"
+    if _updates_per_epoch(recipe, corpus) == 1 and size > 1:
+        yield (
+            f"training.batch_size: {size:,} {unit} an update are all of the {pairs} at once; "
+            f"lower it, to {max(1, size // 100):,} for example"
+        )
+    if unit == "tokens" and size < 4 * corpus.tgt.words:
+        yield (
+            f"training.batch_size: {size:,} target tokens an update are "
+            f"{size / corpus.tgt.words:.1f} of the lines; raise it, or set "
+            "training.batch_type: sentences"
+        )
+    if not _is_text(recipe):
+        return
+    suited = next(row for row in TEXT if corpus.pairs <= row.pairs).vocab_size
+    characters = corpus.src.distinct_characters + corpus.tgt.distinct_characters
+    suited = max(suited, 2 * characters)
+    is_trained = not (tokenizer.model or tokenizer.src_model or training.init_from)
+    if is_trained and tokenizer.vocab_size >= TOO_MANY_PIECES * suited:
+        yield (
+            f"tokenizer.vocab_size: {tokenizer.vocab_size:,} pieces are so many for {pairs} that "
+            f"most are too rare to be learnt; set {suited}"
+        )
+    if corpus.pairs <= SMALL_CORPUS and not _drops(recipe.model):
+        yield (
+            f"model.dropout: without it a network learns {pairs} by heart instead of how to "
+            "translate; set 0.3"
+        )
+
+
+def _drops(model: Model) -> bool:
+    """Whether anything is dropped anywhere."""
+    parts = model.embedding_dropout, model.hidden_dropout, model.output_dropout
+    plain = any(model.dropout if part is None else part for part in parts)
+    return bool(plain or model.recurrent_dropout or model.weight_dropout)
+
+
+def lint_pairs(train: EncodedCorpus, dev: EncodedCorpus) -> Iterator[str]:
+    """What is odd about encoded pairs."""
+    remedies = {
+        "train": (train, "the batch with it takes the memory of many; lower data.max_length"),
+        "dev": (dev, "each validation takes as many steps; leave it out"),
+    }
+    for name, (corpus, remedy) in remedies.items():
+        for side, lengths in {"source": corpus.src_lengths, "target": corpus.tgt_lengths}.items():
+            longest, median = int(lengths.max()), float(np.median(lengths))
+            if longest > SURELY_NOT_TOO_LONG and longest > FAR_TOO_LONG * median:
+                yield (
+                    f"data.{name}: a {side} has {longest:,} pieces, half of the lines at most "
+                    f"{median:.0f}; {remedy}"
+                )
+    compared = min(len(train), NUM_COMPARED)
+    (_, most), *_ = Counter(train.tgt(i).tobytes() for i in range(compared)).most_common(1)
+    if most > max(1, SAME * compared):
+        yield (
+            f"data.train: {most / compared:.0%} of the targets are one and the same line, so there "
+            "is little to learn but that; see whether the file is the right one"
+        )

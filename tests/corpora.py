@@ -1,0 +1,29 @@
+"""What corpora of all kinds and sizes are like."""
+
+from dataclasses import replace
+from typing import Any
+
+from seq2seq.data.statistics import Side, Statistics
+
+SIZES = [1, 30, 300, 3000, 12_000, 29_000, 120_000, 700_000, 5_000_000, 10**8]
+
+MULTI30K = Statistics(29_000, Side(11.6, 59.5, 12_469, 78, 0.14), Side(10.9, 69, 18_933, 97, 0), 1)
+FRENCH = Statistics(8000, Side(7.5, 14, 39, 40, 1), Side(5.8, 10.9, 39, 37, 0.93), 0.79)
+ICELANDIC = Statistics(800, Side(5.6, 10, 33, 34, 1), Side(5.7, 11, 60, 37, 0.83), 0.84)
+QUICKSTART = Statistics(20_000, Side(9, 50, 9000, 70, 0.1), Side(9, 55, 9000, 75, 0.1), 0.99)
+
+
+def text(pairs: int, **changes: Any) -> Statistics:
+    """A corpus like Multi30k of another size; a tenth of its words are met anew."""
+    side = replace(MULTI30K.src, distinct_words=round(500 + pairs**0.9))
+    return Statistics(**{"pairs": pairs, "src": side, "tgt": side, "shared_letters": 1, **changes})
+
+
+def symbols(pairs: int, **changes: Any) -> Statistics:
+    return replace(FRENCH, **{"pairs": pairs, **changes})
+
+
+CORPORA = [kind(pairs) for kind in (text, symbols) for pairs in SIZES]
+CORPORA += [text(29_000, shared_letters=0.1), symbols(5000, shared_letters=1)]
+WORDS = replace(MULTI30K.src, words=1.0, characters=9)
+CORPORA += [Statistics(9000, WORDS, FRENCH.tgt, 0.3)]
