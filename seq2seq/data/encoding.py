@@ -1,14 +1,19 @@
-"""Encoded pairs in an Arrow file, memory-mapped.
+"""Encoded pairs in an Arrow file.
 
 The file is an Arrow stream (what the `datasets` library keeps its cache in, so
-`Dataset.from_file` opens it too), written record batch by record batch and read with the offsets
-and values of its lists as numpy views of the mapped file. Going through `Dataset` itself would
-cost a second of imports at each start and a copy per access, and its generator cache is keyed by
-the generator's code, not by the content of the files it reads.
+`Dataset.from_file` opens it too), written record batch by record batch. Where the lists of a batch
+begin is a view of the mapped file; the ids themselves are read when they are asked for. Mapped,
+they would be faster by 2 microseconds, but the system maps 16 pages around each that is touched, so
+that before long all of the file counts as memory of the process. Going through `Dataset` itself
+would cost a second of imports at each start, and its generator cache is keyed by the generator's
+code, not by the content of the files it reads.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import mmap
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -43,18 +48,40 @@ class Sampling:
     seed: int
 
 
+class _File:
+    """A file that is read at places.
+
+    Attributes:
+        mapped: All of it.
+        read: Gives so many bytes from such a place on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, number)
+        mapped = mmap.mmap(number, 0, access=mmap.ACCESS_READ)
+        self.mapped = pa.py_buffer(mapped)
+        self.read: Callable[[int, int], bytes] = lambda size, at: mapped[at : at + size]
+        if hasattr(os, "pread"):
+            self.read = lambda size, at: os.pread(number, size, at)
+
+
 class _Lists:
     """A column of id lists, by record batch."""
 
-    def __init__(self, batches: list[pa.RecordBatch], column: str) -> None:
+    def __init__(self, file: _File, batches: list[pa.RecordBatch], column: str) -> None:
         columns = [batch.column(column) for batch in batches]
+        values = [lists.values.to_numpy() for lists in columns]
+        self._file = file
         self._offsets = [lists.offsets.to_numpy() for lists in columns]
-        self._values = [lists.values.to_numpy() for lists in columns]
+        self._places = [ids.ctypes.data - file.mapped.address for ids in values]
+        self._type = values[0].dtype if values else np.dtype(np.int32)
 
     def row(self, batch: int, row: int) -> Ids:
-        offsets = self._offsets[batch]
-        ids: Ids = self._values[batch][offsets[row] : offsets[row + 1]]
-        return ids
+        size, offsets = self._type.itemsize, self._offsets[batch]
+        start, end = int(offsets[row]), int(offsets[row + 1])
+        content = self._file.read((end - start) * size, self._places[batch] + start * size)
+        return np.frombuffer(content, self._type)
 
     def lengths(self) -> npt.NDArray[np.int32]:
         parts = [np.diff(offsets) for offsets in self._offsets]
@@ -76,12 +103,12 @@ class EncodedCorpus:
     ) -> None:
         self.sampling = sampling
         self.noise = noise
-        with pa.memory_map(str(folder / _FILE)) as file:
-            self._batches = list(pa.ipc.open_stream(file))
+        file = _File(folder / _FILE)
+        self._batches = list(pa.ipc.open_stream(file.mapped))
         sizes = [batch.num_rows for batch in self._batches]
         self._starts = np.cumsum([0, *sizes], dtype=np.int64)
-        self._src = _Lists(self._batches, "src")
-        self._tgt = _Lists(self._batches, "tgt")
+        self._src = _Lists(file, self._batches, "src")
+        self._tgt = _Lists(file, self._batches, "tgt")
         self._lines = [batch.column("line").to_numpy() for batch in self._batches]
         self.src_lengths = self._src.lengths()
         self.tgt_lengths = self._tgt.lengths()
@@ -90,11 +117,11 @@ class EncodedCorpus:
         return int(self._starts[-1])
 
     def src(self, i: int) -> Ids:
-        """Source ids of a pair with the end mark; a view of the file."""
+        """Source ids of a pair with the end mark."""
         return self._src.row(*self._locate(i))
 
     def tgt(self, i: int) -> Ids:
-        """Target ids of a pair with the end mark; a view of the file."""
+        """Target ids of a pair with the end mark."""
         return self._tgt.row(*self._locate(i))
 
     def line(self, i: int) -> int:

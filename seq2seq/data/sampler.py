@@ -31,18 +31,21 @@ class Sampler:
         batch_type: Literal["sentences", "tokens"],
         seed: int,
     ) -> None:
-        self._src = src_lengths
-        self._tgt = tgt_lengths
+        self._src = _compact(src_lengths)
+        self._tgt = _compact(tgt_lengths)
         self._batch_size = batch_size
         self._batch_type = batch_type
         self._seed = seed
+        self._last: tuple[int, list[Ints]] | None = None
 
     def batches(self, epoch: int) -> list[Ints]:
         """Positions of the pairs of each batch; every pair is in one batch, once."""
-        rng = np.random.default_rng([self._seed, epoch])
-        cut = self._cut_sentences if self._batch_type == "sentences" else self._cut_tokens
-        batches = cut(rng)
-        return [batches[i] for i in rng.permutation(len(batches))]
+        if self._last is None or self._last[0] != epoch:
+            rng = np.random.default_rng([self._seed, epoch])
+            cut = self._cut_sentences if self._batch_type == "sentences" else self._cut_tokens
+            batches = cut(rng.permutation(len(self._src)))
+            self._last = epoch, [batches[i] for i in rng.permutation(len(batches))]
+        return self._last[1]
 
     def padding_share(self, epoch: int) -> float:
         """Share of padding among all source and target positions of an epoch's batches."""
@@ -59,21 +62,25 @@ class Sampler:
             padded += int((np.maximum.reduceat(ordered, starts) * sizes).sum())
         return 1 - real / padded
 
-    def _cut_sentences(self, rng: np.random.Generator) -> list[Ints]:
-        order = np.lexsort((rng.random(len(self._src)), self._src))
-        _, starts, counts = np.unique(self._src[order], return_index=True, return_counts=True)
-        position = np.arange(len(order)) - np.repeat(starts, counts)
-        is_leftover = position < np.repeat(counts % self._batch_size, counts)
-        full = self._by_length(order[~is_leftover], rng)
-        leftovers = self._by_length(order[is_leftover], rng)
+    def _cut_sentences(self, order: Ints) -> list[Ints]:
+        order = _sorted(order, self._src)
+        ends = np.cumsum(np.bincount(self._src[order])).tolist()
+        spans = [
+            (start, start + (end - start) % self._batch_size, end)
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+        none = order[:0]
+        full = np.concatenate([none, *(order[cut:end] for _, cut, end in spans)])
+        leftovers = np.concatenate([none, *(order[start:cut] for start, cut, _ in spans)])
+        full, leftovers = (_sorted(part, self._tgt, self._src) for part in (full, leftovers))
         batches = list(full.reshape(-1, self._batch_size))
         return batches + [
             leftovers[start : start + self._batch_size]
             for start in range(0, len(leftovers), self._batch_size)
         ]
 
-    def _cut_tokens(self, rng: np.random.Generator) -> list[Ints]:
-        order = self._by_length(np.arange(len(self._src)), rng)[::-1]
+    def _cut_tokens(self, order: Ints) -> list[Ints]:
+        order = _sorted(order, self._tgt, self._src)[::-1]
         src, tgt = self._src[order], self._tgt[order].astype(np.int64)
         ends = np.append(np.flatnonzero(np.diff(src)) + 1, len(src)) if len(src) else src
         batches, leftovers, start = [], [], 0
@@ -98,6 +105,14 @@ class Sampler:
                 start, longest = end, length
         return [*batches, order[start:]] if start < len(order) else batches
 
-    def _by_length(self, positions: Ints, rng: np.random.Generator) -> Ints:
-        ties = rng.random(len(positions))
-        return positions[np.lexsort((ties, self._tgt[positions], self._src[positions]))]
+
+def _sorted(positions: Ints, *lengths: npt.NDArray[np.integer]) -> Ints:
+    """Positions by the last of their lengths, then by the one before; others stay in order."""
+    for key in lengths:
+        positions = positions[np.argsort(key[positions], kind="stable")]
+    return positions
+
+
+def _compact(lengths: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """Lengths in the smallest type: numpy sorts up to 16 bits in linear time, not larger ones."""
+    return lengths.astype(np.min_scalar_type(lengths.max(initial=0)))

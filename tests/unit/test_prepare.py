@@ -135,6 +135,16 @@ def test_new_content_of_the_same_size_is_noticed(corpora, work):
     assert "greem" in " ".join(src for src, _ in texts(prepared))
 
 
+def test_another_file_of_the_same_size_and_age_is_noticed(corpora, work):
+    work.of(make_recipe())
+    path, other = Path("text/train.en"), Path("text/other.en")
+    other.write_text(path.read_text().replace("green", "greem"))
+    status = path.stat()
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
+    assert work.of(make_recipe())[1] == {"tokenizer", "train", "dev"}
+
+
 def test_new_development_text_is_encoded_alone(corpora, work):
     work.of(make_recipe())
     write_split(Path("text"), "dev", make_pairs(9))
