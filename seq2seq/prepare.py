@@ -9,6 +9,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Pair, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
 from seq2seq.data.noise import build_noise
+from seq2seq.data.parallel import default_num_workers
 from seq2seq.data.statistics import Statistics, count_statistics
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 _STATISTICS = "statistics.json"
+_SECONDS_BETWEEN_BARS = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     coding = [_FORMAT, *models, tokenizers.src.lowercase, *turned]
     limits = Limits(data.max_length, data.max_ratio)
     with_text = section.sampling > 0
-    origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": data.train}
-    origins |= synthesise(recipe, run, digests)
-    if not data.distillation.keep_original:
-        del origins["pairs"]
+    origins = _origins(recipe, run, digests)
     corpora = [corpus for group in origins.values() for corpus in group]
     _prepare_corpus(
         run,
@@ -97,6 +97,8 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
         tokenizers,
         limits,
         with_text,
+        data.num_workers or default_num_workers(len(origins) * statistics.pairs),
+        statistics.pairs if list(origins) == ["pairs"] else None,
     )
     _prepare_corpus(
         run,
@@ -120,6 +122,17 @@ def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:
     """Raw source and target lines of the development set, parallel to `Prepared.dev`."""
     pairs = list(read_pairs(recipe.data.dev, recipe.data, "dev"))
     return [src for src, _ in pairs], [tgt for _, tgt in pairs]
+
+
+def _origins(
+    recipe: recipes.Recipe, run: Run, digests: Digests
+) -> dict[str, Sequence[recipes.Corpus]]:
+    """The corpora of the training pairs, by how these came about."""
+    origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": recipe.data.train}
+    origins |= synthesise(recipe, run, digests)
+    if not recipe.data.distillation.keep_original:
+        del origins["pairs"]
+    return origins
 
 
 def _read_origins(
@@ -262,14 +275,39 @@ def _prepare_corpus(
     tokenizers: Tokenizers,
     limits: Limits | None = None,
     with_text: bool = False,
+    num_workers: int = 1,
+    total: int | None = None,
 ) -> None:
     folder = run.data / name
     if is_done(run, folder, key, f"data.{name}"):
         return
-    ledger = Ledger()
+    ledger, show = Ledger(), _bar(f"encoding {name}", total)
     with building(folder, key) as partial:
-        for ledger in write_corpus(read(), tokenizers, partial, limits=limits, with_text=with_text):
-            logger.info(
-                "encoding %s: %s pairs", folder.name, f"{ledger.read:,}", extra={"progress": True}
-            )
+        for ledger in write_corpus(
+            read(),
+            tokenizers,
+            partial,
+            limits=limits,
+            with_text=with_text,
+            num_workers=num_workers,
+        ):
+            show(ledger.read - ledger.blank)
     logger.info("encoded %s: %s", folder.name, ledger)
+
+
+def _bar(name: str, total: int | None) -> Callable[[int], None]:
+    """What logs, now and then, how many pairs of all are done, how fast and for how long yet."""
+    from tqdm import tqdm
+
+    started = shown = time.monotonic()
+
+    def show(done: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= _SECONDS_BETWEEN_BARS:
+            shown = now
+            seconds, size = now - started, total or 0
+            bar = tqdm.format_meter(done, size, seconds, 79, name, unit=" pairs", unit_scale=True)
+            logger.info("%s", bar, extra={"progress": True, "passing": True})
+
+    return show

@@ -14,8 +14,9 @@ import mmap
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,13 @@ import pyarrow as pa
 
 from seq2seq.data.clean import KEPT, Ledger, Limits
 from seq2seq.data.noise import Noise
+from seq2seq.data.parallel import map_in_order
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.special import EOS
 
 Ids = npt.NDArray[np.integer]
+Chunk = tuple[int, list[tuple[str, str]]]
+"""Some pairs, and the number of those before them."""
 
 PAIRS_PER_BATCH = 1 << 14
 _FILE, _LEDGER = "pairs.arrow", "ledger.json"
@@ -171,6 +175,7 @@ def write_corpus(
     *,
     limits: Limits | None = None,
     with_text: bool = False,
+    num_workers: int = 1,
 ) -> Iterator[Ledger]:
     """Encode pairs into a folder for `EncodedCorpus`.
 
@@ -180,19 +185,20 @@ def write_corpus(
         folder: Existing; what it holds is complete once the iterator has ended.
         limits: What pairs must keep to; None keeps all of them.
         with_text: Keep the text too, for subword sampling.
+        num_workers: Processes that encode; the file is the same however many there are.
 
     Yields:
         The account so far, after each record batch.
     """
-    size = max(len(tokenizers.src), len(tokenizers.tgt))
-    ids_type = pa.list_(pa.uint16() if size <= 1 << 16 else pa.int32())
-    fields = [("src", ids_type), ("tgt", ids_type), ("line", pa.int64())]
-    texts = [("src_text", pa.large_string()), ("tgt_text", pa.large_string())]
-    schema = pa.schema(fields + (texts if with_text else []))
-    ledger, pairs = Ledger(), iter(pairs)
-    with pa.OSFile(str(folder / _FILE), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
-        while chunk := list(islice(pairs, PAIRS_PER_BATCH)):
-            batch, verdicts = _encode_chunk(chunk, ledger.read, tokenizers, schema, limits)
+    encoder = ChunkEncoder(tokenizers, limits, with_text)
+    schema, ledger = encoder.schema, Ledger()
+    encoded = map_in_order(encoder, _chunks(pairs), num_workers)
+    with (
+        closing(encoded),
+        pa.OSFile(str(folder / _FILE), "wb") as file,
+        pa.ipc.new_stream(file, schema) as writer,
+    ):
+        for batch, verdicts in encoded:
             ledger = ledger.count(verdicts)
             writer.write_batch(batch)
             yield ledger
@@ -204,27 +210,49 @@ def read_ledger(folder: Path) -> Ledger:
     return Ledger.from_dict(json.loads((folder / _LEDGER).read_text(encoding="utf-8")))
 
 
-def _encode_chunk(
-    chunk: list[tuple[str, str]],
-    first_line: int,
-    tokenizers: Tokenizers,
-    schema: pa.Schema,
-    limits: Limits | None,
-) -> tuple[pa.RecordBatch, npt.NDArray[np.int8]]:
-    src_texts, tgt_texts = [src for src, _ in chunk], [tgt for _, tgt in chunk]
-    src_ids, tgt_ids = tokenizers.src.encode(src_texts), tokenizers.tgt.encode(tgt_texts)
-    verdicts = np.full(len(chunk), KEPT, dtype=np.int8)
-    if limits is not None:
-        verdicts = limits.judge(_lengths(src_ids), _lengths(tgt_ids))
-    kept = np.flatnonzero(verdicts == KEPT)
-    columns: dict[str, pa.Array] = {
-        "src": _to_lists(src_ids, kept, schema.field("src").type),
-        "tgt": _to_lists(tgt_ids, kept, schema.field("tgt").type),
-        "line": pa.array(kept + first_line, pa.int64()),
-        "src_text": pa.array([src_texts[i] for i in kept], pa.large_string()),
-        "tgt_text": pa.array([tgt_texts[i] for i in kept], pa.large_string()),
-    }
-    return pa.record_batch([columns[name] for name in schema.names], schema=schema), verdicts
+def _chunks(pairs: Iterable[tuple[str, str]]) -> Iterator[Chunk]:
+    pairs, first_line = iter(pairs), 0
+    while chunk := list(islice(pairs, PAIRS_PER_BATCH)):
+        yield first_line, chunk
+        first_line += len(chunk)
+
+
+class ChunkEncoder:
+    """Makes record batches of pairs, in whatever process.
+
+    Attributes:
+        schema: Of the record batches.
+    """
+
+    def __init__(self, tokenizers: Tokenizers, limits: Limits | None, with_text: bool) -> None:
+        self._tokenizers = tokenizers
+        self._limits = limits
+        size = max(len(tokenizers.src), len(tokenizers.tgt))
+        ids_type = pa.list_(pa.uint16() if size <= 1 << 16 else pa.int32())
+        fields = [("src", ids_type), ("tgt", ids_type), ("line", pa.int64())]
+        texts = [("src_text", pa.large_string()), ("tgt_text", pa.large_string())]
+        self.schema = pa.schema(fields + (texts if with_text else []))
+
+    def __call__(self, chunk: Chunk) -> tuple[pa.RecordBatch, npt.NDArray[np.int8]]:
+        """The pairs to keep as a record batch, and the verdict on each pair of the chunk."""
+        first_line, pairs = chunk
+        src_texts, tgt_texts = [src for src, _ in pairs], [tgt for _, tgt in pairs]
+        src_ids = self._tokenizers.src.encode(src_texts)
+        tgt_ids = self._tokenizers.tgt.encode(tgt_texts)
+        verdicts = np.full(len(pairs), KEPT, dtype=np.int8)
+        if self._limits is not None:
+            verdicts = self._limits.judge(_lengths(src_ids), _lengths(tgt_ids))
+        kept = np.flatnonzero(verdicts == KEPT)
+        columns: dict[str, pa.Array] = {
+            "src": _to_lists(src_ids, kept, self.schema.field("src").type),
+            "tgt": _to_lists(tgt_ids, kept, self.schema.field("tgt").type),
+            "line": pa.array(kept + first_line, pa.int64()),
+        }
+        if "src_text" in self.schema.names:
+            columns["src_text"] = pa.array([src_texts[i] for i in kept], pa.large_string())
+            columns["tgt_text"] = pa.array([tgt_texts[i] for i in kept], pa.large_string())
+        batch = pa.record_batch([columns[name] for name in self.schema.names], schema=self.schema)
+        return batch, verdicts
 
 
 def _lengths(sequences: list[list[int]]) -> npt.NDArray[np.int64]:
@@ -237,9 +265,8 @@ def _to_lists(
     rows = [sequences[i] for i in kept]
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(_lengths(rows) + 1, out=offsets[1:])
-    values = np.fromiter(
-        (piece for row in rows for piece in (*row, EOS)),
-        kind.value_type.to_pandas_dtype(),
-        offsets[-1],
-    )
+    values = np.full(offsets[-1], EOS, dtype=kind.value_type.to_pandas_dtype())
+    is_piece = np.ones(len(values), dtype=bool)
+    is_piece[offsets[1:] - 1] = False
+    values[is_piece] = np.fromiter(chain.from_iterable(rows), values.dtype)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values), type=kind)

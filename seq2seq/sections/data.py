@@ -83,6 +83,10 @@ class Data(Section):
     """Translate from the end of the target to its beginning; texts are turned back. Such a model
     errs elsewhere than others, and so it is a good partner for them (Liu et al. 2016)."""
 
+    num_workers: int | None = Field(default=None, ge=1)
+    """Processes that encode the training text; what they make is the same however many there are.
+    Each takes 100 MB. Default: one for each core, at most 8; for fewer than 200,000 pairs one."""
+
     max_length: int = Field(default=250, ge=1)
     """Training pairs with more pieces than this on a side are dropped and counted."""
 

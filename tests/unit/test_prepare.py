@@ -9,7 +9,8 @@ import pytest
 
 from seq2seq import prepare as prepare_module
 from seq2seq.choices import open_keys
-from seq2seq.data import tokenizer_training
+from seq2seq.data import parallel, tokenizer_training
+from seq2seq.data.encoding import write_corpus
 from seq2seq.errors import DataError, RunError
 from seq2seq.prepare import Prepared, prepare, preview, read_dev
 from seq2seq.recipe import Recipe
@@ -161,9 +162,29 @@ def test_touched_and_moved_files_are_known_by_their_content(corpora, work):
     assert not work.of(make_recipe("moved"))[1]
 
 
+def test_large_corpora_get_more_processes_and_any_as_many_as_are_wanted(corpora, monkeypatch):
+    seen = {}
+
+    def write(pairs, tokenizers, folder, **options):
+        if "train" in folder.name:
+            seen.update(options)
+        return write_corpus(pairs, tokenizers, folder, **{**options, "num_workers": 1})
+
+    monkeypatch.setattr(prepare_module, "write_corpus", write)
+    prepare(make_recipe())
+    assert seen["num_workers"] == 1
+    prepare(make_recipe(data={"max_length": 30, "num_workers": 5}))
+    assert seen["num_workers"] == 5
+    monkeypatch.setattr(parallel, "MIN_PAIRS", 201)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(99), raising=False)
+    prepare(make_recipe(data={"max_length": 20}))
+    assert seen["num_workers"] == parallel.MAX_WORKERS
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"data": {"num_workers": 2}}, set()),
         ({"data": {"max_length": 20}}, {"train"}),
         ({"data": {"max_ratio": 2}}, {"train"}),
         ({"data": {"reverse_src": True}}, {"train", "dev"}),
