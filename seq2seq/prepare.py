@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from seq2seq import recipe as recipes
@@ -19,6 +20,7 @@ from seq2seq.choices import choose, open_keys
 from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Pair, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
+from seq2seq.data.mixture import Mixture, temperature_weights
 from seq2seq.data.noise import build_noise
 from seq2seq.data.parallel import default_num_workers
 from seq2seq.data.statistics import Statistics, count_statistics
@@ -33,7 +35,7 @@ from seq2seq.synthesis import synthesise
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
-_STATISTICS = "statistics.json"
+_STATISTICS, _LINES = "statistics.json", "lines.json"
 _SECONDS_BETWEEN_BARS = 0.5
 
 
@@ -75,7 +77,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     train_key = digests.of_corpora(data.train, data, "train")
     statistics = _count_or_recall(recipe, run, train_key)
     completed = choose(recipe, statistics, _first_recipe(recipe))
-    recipe, section = completed.recipe, completed.recipe.tokenizer
+    recipe = completed.recipe
     run.claim(recipe, completed.reasons)
     folder.mkdir(exist_ok=True)
     _remember(statistics, run, train_key)
@@ -85,21 +87,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     models = [digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
     turned = [side for side in ("src", "tgt") if getattr(data, f"reverse_{side}")]
     coding = [_FORMAT, *models, tokenizers.src.lowercase, *turned]
-    limits = Limits(data.max_length, data.max_ratio)
-    with_text = section.sampling > 0
-    origins = _origins(recipe, run, digests)
-    corpora = [corpus for group in origins.values() for corpus in group]
-    _prepare_corpus(
-        run,
-        "train",
-        content_key(coding, digests.of_corpora(corpora, data, "train"), asdict(limits), with_text),
-        lambda: _read_origins(origins, data),
-        tokenizers,
-        limits,
-        with_text,
-        data.num_workers or default_num_workers(len(origins) * statistics.pairs),
-        statistics.pairs if list(origins) == ["pairs"] else None,
-    )
+    corpora = _prepare_train(recipe, run, tokenizers, coding, digests, statistics.pairs)
     _prepare_corpus(
         run,
         "dev",
@@ -111,9 +99,7 @@ def prepare(recipe: recipes.Recipe) -> Prepared:
     ledger = read_ledger(folder / "train")
     if not ledger.kept:
         raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
-    sampling = Sampling(tokenizers, section.sampling, recipe.seed) if with_text else None
-    noise = build_noise(recipe.training, recipe.seed)
-    train = EncodedCorpus(folder / "train", sampling, noise)
+    train = _load_train(recipe, folder / "train", tokenizers, corpora)
     key = content_key(read_key(folder / "train"), read_key(folder / "dev"))
     return Prepared(recipe, tokenizers, train, EncodedCorpus(folder / "dev"), ledger, key)
 
@@ -124,28 +110,82 @@ def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:
     return [src for src, _ in pairs], [tgt for _, tgt in pairs]
 
 
-def _origins(
-    recipe: recipes.Recipe, run: Run, digests: Digests
-) -> dict[str, Sequence[recipes.Corpus]]:
-    """The corpora of the training pairs, by how these came about."""
-    origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": recipe.data.train}
+def _prepare_train(
+    recipe: recipes.Recipe,
+    run: Run,
+    tokenizers: Tokenizers,
+    coding: Sequence[object],
+    digests: Digests,
+    num_pairs: int,
+) -> list[recipes.Corpus]:
+    """Encode the training pairs; the corpora that they come from, synthetic ones included."""
+    data, with_text = recipe.data, recipe.tokenizer.sampling > 0
+    limits = Limits(data.max_length, data.max_ratio)
+    origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": data.train}
     origins |= synthesise(recipe, run, digests)
-    if not recipe.data.distillation.keep_original:
+    if not data.distillation.keep_original:
         del origins["pairs"]
-    return origins
+    corpora = [corpus for group in origins.values() for corpus in group]
+    text = digests.of_corpora(corpora, data, "train")
+    lines: list[int] = []
+    _prepare_corpus(
+        run,
+        "train",
+        # Caches of older versions don't know whose their lines are.
+        content_key(coding, text, asdict(limits), with_text, *[_LINES] * _is_mixed(data)),
+        lambda: _read_origins(origins, data, lines),
+        tokenizers,
+        limits,
+        with_text,
+        data.num_workers or default_num_workers(len(origins) * num_pairs),
+        num_pairs if list(origins) == ["pairs"] else None,
+        lines,
+    )
+    return corpora
+
+
+def _is_mixed(data: recipes.Data) -> bool:
+    return data.weights is not None or data.temperature is not None
 
 
 def _read_origins(
-    origins: Mapping[str, Sequence[recipes.Corpus]], data: recipes.Data
+    origins: Mapping[str, Sequence[recipes.Corpus]], data: recipes.Data, lines: list[int]
 ) -> Iterator[Pair]:
-    """Read training pairs of all origins, and tell at the end how many there were of each."""
+    """Read training pairs of all origins, and tell at the end how many there were of each.
+
+    Those of each corpus are added to `lines`.
+    """
     counts = dict.fromkeys(origins, 0)
     for name, corpora in origins.items():
-        for pair in read_pairs(corpora, data, "train"):
-            counts[name] += 1
-            yield pair
+        for corpus in corpora:
+            lines.append(0)
+            for pair in read_pairs([corpus], data, "train"):
+                lines[-1] += 1
+                yield pair
+            counts[name] += lines[-1]
     if list(origins) != ["pairs"]:
         logger.info("training on %s", " + ".join(f"{n:,} {name}" for name, n in counts.items()))
+
+
+def _load_train(
+    recipe: recipes.Recipe, folder: Path, tokenizers: Tokenizers, corpora: Sequence[recipes.Corpus]
+) -> EncodedCorpus:
+    """The encoded training pairs, with what the recipe wants to be done to them."""
+    data, amount = recipe.data, recipe.tokenizer.sampling
+    sampling = Sampling(tokenizers, amount, recipe.seed) if amount > 0 else None
+    train = EncodedCorpus(folder, sampling, build_noise(recipe.training, recipe.seed))
+    if _is_mixed(data):
+        ends = accumulate(json.loads((folder / _LINES).read_text(encoding="utf-8")))
+        counts = [0, *(train.count_before(end) for end in ends)]
+        sizes = [after - before for before, after in pairwise(counts)]
+        weights = data.weights or temperature_weights(sizes, data.temperature or 1)
+        train.mixture = Mixture(sizes, weights, recipe.seed)
+        shares = zip(corpora, train.mixture.shares, sizes, strict=True)
+        logger.info(
+            "an epoch draws %s",
+            ", ".join(f"{n:,} times from {c.path or c.src} ({size:,})" for c, n, size in shares),
+        )
+    return train
 
 
 def preview(recipe: recipes.Recipe) -> str:
@@ -277,6 +317,7 @@ def _prepare_corpus(
     with_text: bool = False,
     num_workers: int = 1,
     total: int | None = None,
+    lines: Sequence[int] = (),
 ) -> None:
     folder = run.data / name
     if is_done(run, folder, key, f"data.{name}"):
@@ -292,6 +333,7 @@ def _prepare_corpus(
             num_workers=num_workers,
         ):
             show(ledger.read - ledger.blank)
+        (partial / _LINES).write_text(json.dumps(lines), encoding="utf-8")
     logger.info("encoded %s: %s", folder.name, ledger)
 
 

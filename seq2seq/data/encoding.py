@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seq2seq.data.clean import KEPT, Ledger, Limits
+from seq2seq.data.mixture import Mixture
 from seq2seq.data.noise import Noise
 from seq2seq.data.parallel import map_in_order
 from seq2seq.data.tokenizer import Tokenizers
@@ -100,7 +101,10 @@ class EncodedCorpus:
         tgt_lengths: Target ids likewise.
         sampling: How to segment the text anew; None for the ids as they are.
         noise: How batches are to change the pairs; None leaves them as they are.
+        mixture: Which pairs make an epoch; None for all of them.
     """
+
+    mixture: Mixture | None = None
 
     def __init__(
         self, folder: Path, sampling: Sampling | None = None, noise: Noise | None = None
@@ -132,6 +136,10 @@ class EncodedCorpus:
         """Number of a pair among all that were read for the corpus, counted from 0."""
         batch, row = self._locate(i)
         return int(self._lines[batch][row])
+
+    def count_before(self, line: int) -> int:
+        """How many pairs come from lines before this one."""
+        return sum(int(np.searchsorted(lines, line)) for lines in self._lines)
 
     def src_text(self, i: int) -> str:
         """Source text of a pair; there is some only if the corpus was written with text."""

@@ -5,6 +5,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from seq2seq.data.mixture import Mixture
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -21,6 +23,7 @@ class Sampler:
             that is longer makes a batch of its own.
         batch_type: What `batch_size` counts.
         seed: With the epoch it determines the batches.
+        mixture: Draws the pairs of an epoch; without one it has each pair once.
     """
 
     def __init__(
@@ -30,20 +33,25 @@ class Sampler:
         batch_size: int,
         batch_type: Literal["sentences", "tokens"],
         seed: int,
+        mixture: Mixture | None = None,
     ) -> None:
         self._src = _compact(src_lengths)
         self._tgt = _compact(tgt_lengths)
         self._batch_size = batch_size
         self._batch_type = batch_type
         self._seed = seed
+        self._mixture = mixture
         self._last: tuple[int, list[Ints]] | None = None
 
     def batches(self, epoch: int) -> list[Ints]:
-        """Positions of the pairs of each batch; every pair is in one batch, once."""
+        """Positions of the pairs of each batch; every pair of the epoch is in one, once."""
         if self._last is None or self._last[0] != epoch:
             rng = np.random.default_rng([self._seed, epoch])
             cut = self._cut_sentences if self._batch_type == "sentences" else self._cut_tokens
-            batches = cut(rng.permutation(len(self._src)))
+            pairs = (
+                np.arange(len(self._src)) if self._mixture is None else self._mixture.draw(epoch)
+            )
+            batches = cut(rng.permutation(pairs))
             self._last = epoch, [batches[i] for i in rng.permutation(len(batches))]
         return self._last[1]
 

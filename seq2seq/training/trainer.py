@@ -72,7 +72,12 @@ class Trainer:
         self.data_key = data_key
         self.device = self.learner.device
         self.sampler = Sampler(
-            train.src_lengths, train.tgt_lengths, section.batch_size, section.batch_type, seed
+            train.src_lengths,
+            train.tgt_lengths,
+            section.batch_size,
+            section.batch_type,
+            seed,
+            train.mixture,
         )
         self.log = MetricsLog(run.metrics_file)
         self.progress = Progress()

@@ -245,6 +245,31 @@ def test_noise_is_wired_to_training_pairs_only(corpora):
     assert prepare(make_recipe()).train.noise is None
 
 
+@pytest.mark.parametrize(
+    ("keys", "shares"),
+    [({"weights": (1, 3)}, (60, 180)), ({"temperature": 1}, (200, 40)), ({}, None)],
+)
+def test_corpora_are_drawn_from_by_weight(keys, shares, corpora, work, caplog):
+    write_split(Path("text"), "more", [("a", ""), *make_pairs(40, seed=3)])
+    both = ["text/train", "text/more"]
+    prepared, _ = work.of(make_recipe(data={"train": both, **keys}))
+    said = [message for message in caplog.messages if message.startswith("an epoch draws")]
+    mixture = prepared.train.mixture
+    assert len(prepared.train) == 240
+    if shares is None:
+        assert mixture is None and not said
+        return
+    assert tuple(mixture.shares) == shares
+    assert said == [
+        f"an epoch draws {shares[0]} times from text/train (200), "
+        f"{shares[1]} times from text/more (40)"
+    ]
+    drawn = {texts(prepared)[i] for i in mixture.draw(0) if i >= 200}
+    assert drawn == set(make_pairs(40, seed=3))
+    again, done = work.of(make_recipe(data={"train": both, "temperature": 3}))
+    assert not done and again.train.mixture.shares != mixture.shares
+
+
 def open_recipe(**changes) -> Recipe:
     """A recipe that leaves all but the type of the tokenizer to the corpus."""
     data = {"src": "en", "tgt": "de", "train": "text/train", "dev": "text/dev"}
