@@ -126,6 +126,20 @@ def _in_data(data: Data) -> Iterator[Conflict]:
         text = "needs runs that translate, and text to be translated; give both or neither"
         keys = "text" if back.runs is None else "runs", "runs" if back.runs is None else "text"
         yield Conflict(text, *(f"data.back_translation.{key}" for key in keys))
+    yield from _in_weights(data)
+
+
+def _in_weights(data: Data) -> Iterator[Conflict]:
+    if data.weights is None:
+        return
+    if data.temperature is not None:
+        text = "temperature makes weights too; remove one of them"
+        yield Conflict(text, "data.weights", "data.temperature")
+    made = [data.distillation.runs, data.back_translation.runs]
+    count = data.distillation.keep_original * len(data.train) + sum(r is not None for r in made)
+    if len(data.weights) != count:
+        text = f"{len(data.weights)} for {count}; give one for each corpus that is trained on"
+        yield Conflict(text, "data.weights", "data.train")
 
 
 def _in_corpus(path: KeyPath, corpus: Corpus) -> Iterator[Conflict]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import logging
+import math
 import os
 import signal
 import sys
@@ -15,16 +16,20 @@ from typing import Any, TextIO
 
 from seq2seq.errors import UserError
 
+SECONDS_BETWEEN_PASSING = 20
+
 
 class Log(logging.Handler):
     """Writes records to stderr; on a terminal a progress line overwrites the one before.
 
-    There it takes one row: fields, which two spaces divide, that don't fit are left out.
+    There it takes one row: fields, which two spaces divide, that don't fit are left out. Elsewhere
+    progress lines are lines, of those that are passing (bars) one in a while.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._width = 0
+        self._passed = -math.inf
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record."""
@@ -35,9 +40,15 @@ class Log(logging.Handler):
             text = fit(text, columns)
             print(f"\r{text:<{min(self._width, columns)}}", end="", file=sys.stderr, flush=True)
             self._width = len(text)
-        else:
+        elif not getattr(record, "passing", False) or self._is_time(record.created):
             self.finish_line()
             print(text, file=sys.stderr, flush=True)
+
+    def _is_time(self, now: float) -> bool:
+        """Whether the last passing line is so long ago that a log can take another one."""
+        is_time = now - self._passed >= SECONDS_BETWEEN_PASSING
+        self._passed = now if is_time else self._passed
+        return is_time
 
     def finish_line(self) -> None:
         """Ends a progress line, so that what follows has a line of its own."""

@@ -5,11 +5,14 @@ pairs by their text, the tokenizer models and the limits. What is there and fits
 a second call returns at once. Each part is built aside and renamed when it is complete.
 """
 
+import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from seq2seq import recipe as recipes
@@ -17,7 +20,9 @@ from seq2seq.choices import Completed, choose, open_keys
 from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Pair, read_pairs
 from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
+from seq2seq.data.mixture import Mixture, temperature_weights
 from seq2seq.data.noise import build_noise
+from seq2seq.data.parallel import default_num_workers
 from seq2seq.data.statistics import Statistics, count_statistics
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
@@ -31,7 +36,8 @@ from seq2seq.synthesis import synthesise
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
-_STATISTICS = "statistics.json"
+_STATISTICS, _LINES = "statistics.json", "lines.json"
+_SECONDS_BETWEEN_BARS = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,38 +83,25 @@ def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
         with told(folder, "written"):
             folder.mkdir(exist_ok=True)
         _remember(statistics, run, train_key)
-        prepared = _prepare(completed.recipe, run, train_key, digests)
+        prepared = _prepare(completed.recipe, run, train_key, digests, statistics.pairs)
     if not run.is_trained:
         _warn(lint_recipe(prepared.recipe, statistics))
         _warn(lint_pairs(prepared.train, prepared.dev))
     return prepared
 
 
-def _prepare(recipe: recipes.Recipe, run: Run, train_key: str, digests: Digests) -> Prepared:
+def _prepare(
+    recipe: recipes.Recipe, run: Run, train_key: str, digests: Digests, num_pairs: int
+) -> Prepared:
     """Make what isn't there, in a run directory that is claimed."""
-    data, folder, section = recipe.data, run.data, recipe.tokenizer
+    data, folder = recipe.data, run.data
     dev_key = digests.of_corpora(data.dev, data, "dev")
 
     tokenizers = _prepare_tokenizers(recipe, run, train_key, digests).directed(data)
     models = [digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
     turned = [side for side in ("src", "tgt") if getattr(data, f"reverse_{side}")]
     coding = [_FORMAT, *models, tokenizers.src.lowercase, *turned]
-    limits = Limits(data.max_length, data.max_ratio)
-    with_text = section.sampling > 0
-    origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": data.train}
-    origins |= synthesise(recipe, run, digests)
-    if not data.distillation.keep_original:
-        del origins["pairs"]
-    corpora = [corpus for group in origins.values() for corpus in group]
-    _prepare_corpus(
-        run,
-        "train",
-        content_key(coding, digests.of_corpora(corpora, data, "train"), asdict(limits), with_text),
-        lambda: _read_origins(origins, data),
-        tokenizers,
-        limits,
-        with_text,
-    )
+    corpora = _prepare_train(recipe, run, tokenizers, coding, digests, num_pairs)
     _prepare_corpus(
         run,
         "dev",
@@ -120,8 +113,7 @@ def _prepare(recipe: recipes.Recipe, run: Run, train_key: str, digests: Digests)
     ledger = read_ledger(folder / "train")
     if not ledger.kept:
         raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
-    sampling = Sampling(tokenizers, section.sampling, recipe.seed) if with_text else None
-    train = EncodedCorpus(folder / "train", sampling, build_noise(recipe.training, recipe.seed))
+    train = _load_train(recipe, folder / "train", tokenizers, corpora)
     dev = EncodedCorpus(folder / "dev")
     key = content_key(read_key(folder / "train"), read_key(folder / "dev"))
     return Prepared(recipe, tokenizers, train, dev, ledger, key)
@@ -133,17 +125,82 @@ def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:
     return [src for src, _ in pairs], [tgt for _, tgt in pairs]
 
 
+def _prepare_train(
+    recipe: recipes.Recipe,
+    run: Run,
+    tokenizers: Tokenizers,
+    coding: Sequence[object],
+    digests: Digests,
+    num_pairs: int,
+) -> list[recipes.Corpus]:
+    """Encode the training pairs; the corpora that they come from, synthetic ones included."""
+    data, with_text = recipe.data, recipe.tokenizer.sampling > 0
+    limits = Limits(data.max_length, data.max_ratio)
+    origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": data.train}
+    origins |= synthesise(recipe, run, digests)
+    if not data.distillation.keep_original:
+        del origins["pairs"]
+    corpora = [corpus for group in origins.values() for corpus in group]
+    text = digests.of_corpora(corpora, data, "train")
+    lines: list[int] = []
+    _prepare_corpus(
+        run,
+        "train",
+        # Caches of older versions don't know whose their lines are.
+        content_key(coding, text, asdict(limits), with_text, *[_LINES] * _is_mixed(data)),
+        lambda: _read_origins(origins, data, lines),
+        tokenizers,
+        limits,
+        with_text,
+        data.num_workers or default_num_workers(len(origins) * num_pairs),
+        num_pairs if list(origins) == ["pairs"] else None,
+        lines,
+    )
+    return corpora
+
+
+def _is_mixed(data: recipes.Data) -> bool:
+    return data.weights is not None or data.temperature is not None
+
+
 def _read_origins(
-    origins: Mapping[str, Sequence[recipes.Corpus]], data: recipes.Data
+    origins: Mapping[str, Sequence[recipes.Corpus]], data: recipes.Data, lines: list[int]
 ) -> Iterator[Pair]:
-    """Read training pairs of all origins, and tell at the end how many there were of each."""
+    """Read training pairs of all origins, and tell at the end how many there were of each.
+
+    Those of each corpus are added to `lines`.
+    """
     counts = dict.fromkeys(origins, 0)
     for name, corpora in origins.items():
-        for pair in read_pairs(corpora, data, "train"):
-            counts[name] += 1
-            yield pair
+        for corpus in corpora:
+            lines.append(0)
+            for pair in read_pairs([corpus], data, "train"):
+                lines[-1] += 1
+                yield pair
+            counts[name] += lines[-1]
     if list(origins) != ["pairs"]:
         logger.info("training on %s", " + ".join(f"{n:,} {name}" for name, n in counts.items()))
+
+
+def _load_train(
+    recipe: recipes.Recipe, folder: Path, tokenizers: Tokenizers, corpora: Sequence[recipes.Corpus]
+) -> EncodedCorpus:
+    """The encoded training pairs, with what the recipe wants to be done to them."""
+    data, amount = recipe.data, recipe.tokenizer.sampling
+    sampling = Sampling(tokenizers, amount, recipe.seed) if amount > 0 else None
+    train = EncodedCorpus(folder, sampling, build_noise(recipe.training, recipe.seed))
+    if _is_mixed(data):
+        ends = accumulate(json.loads((folder / _LINES).read_text(encoding="utf-8")))
+        counts = [0, *(train.count_before(end) for end in ends)]
+        sizes = [after - before for before, after in pairwise(counts)]
+        weights = data.weights or temperature_weights(sizes, data.temperature or 1)
+        train.mixture = Mixture(sizes, weights, recipe.seed)
+        shares = zip(corpora, train.mixture.shares, sizes, strict=True)
+        logger.info(
+            "an epoch draws %s",
+            ", ".join(f"{n:,} times from {c.path or c.src} ({size:,})" for c, n, size in shares),
+        )
+    return train
 
 
 def preview(recipe: recipes.Recipe) -> str:
@@ -288,14 +345,41 @@ def _prepare_corpus(
     tokenizers: Tokenizers,
     limits: Limits | None = None,
     with_text: bool = False,
+    num_workers: int = 1,
+    total: int | None = None,
+    lines: Sequence[int] = (),
 ) -> None:
     folder = run.data / name
     if is_done(run, folder, key, f"data.{name}"):
         return
-    ledger = Ledger()
+    ledger, show = Ledger(), _bar(f"encoding {name}", total)
     with building(folder, key) as partial:
-        for ledger in write_corpus(read(), tokenizers, partial, limits=limits, with_text=with_text):
-            logger.info(
-                "encoding %s: %s pairs", folder.name, f"{ledger.read:,}", extra={"progress": True}
-            )
+        for ledger in write_corpus(
+            read(),
+            tokenizers,
+            partial,
+            limits=limits,
+            with_text=with_text,
+            num_workers=num_workers,
+        ):
+            show(ledger.read - ledger.blank)
+        (partial / _LINES).write_text(json.dumps(lines), encoding="utf-8")
     logger.info("encoded %s: %s", folder.name, ledger)
+
+
+def _bar(name: str, total: int | None) -> Callable[[int], None]:
+    """What logs, now and then, how many pairs of all are done, how fast and for how long yet."""
+    from tqdm import tqdm
+
+    started = shown = time.monotonic()
+
+    def show(done: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= _SECONDS_BETWEEN_BARS:
+            shown = now
+            seconds, size = now - started, total or 0
+            bar = tqdm.format_meter(done, size, seconds, 79, name, unit=" pairs", unit_scale=True)
+            logger.info("%s", bar, extra={"progress": True, "passing": True})
+
+    return show

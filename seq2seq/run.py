@@ -20,6 +20,7 @@ FREE_KEYS = (
     "name",
     "device",
     "output_dir",
+    "data.num_workers",
     "data.test",
     "data.script",
     "decoding",

@@ -88,7 +88,7 @@ def content_key(*parts: object) -> str:
 
 
 class Digests:
-    """Digests of files, remembered by path, size and time of change."""
+    """Digests of files, remembered by path, size, time of change and inode."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -104,17 +104,17 @@ class Digests:
         """
         try:
             status = path.stat()
-            stamp = [status.st_size, status.st_mtime_ns]
+            stamp = [status.st_size, status.st_mtime_ns, status.st_ino]
             name = str(path.resolve())
             known = self._known.get(name)
-            if known is None or known[:2] != stamp:
+            if known is None or known[:-1] != stamp:
                 known = [*stamp, digest(path)]
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be read ({error.strerror}); is the path right?"
             ) from None
         self._used[name] = self._known[name] = known
-        return str(known[2])
+        return str(known[-1])
 
     def of_corpora(self, corpora: Sequence[recipes.Corpus], data: recipes.Data, use: Use) -> str:
         """The key of the pairs that `read_pairs` gives.

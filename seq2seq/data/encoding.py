@@ -1,16 +1,22 @@
-"""Encoded pairs in an Arrow file, memory-mapped.
+"""Encoded pairs in an Arrow file.
 
 The file is an Arrow stream (what the `datasets` library keeps its cache in, so
-`Dataset.from_file` opens it too), written record batch by record batch and read with the offsets
-and values of its lists as numpy views of the mapped file. Going through `Dataset` itself would
-cost a second of imports at each start and a copy per access, and its generator cache is keyed by
-the generator's code, not by the content of the files it reads.
+`Dataset.from_file` opens it too), written record batch by record batch. Where the lists of a batch
+begin is a view of the mapped file; the ids themselves are read when they are asked for. Mapped,
+they would be faster by 2 microseconds, but the system maps 16 pages around each that is touched, so
+that before long all of the file counts as memory of the process. Going through `Dataset` itself
+would cost a second of imports at each start, and its generator cache is keyed by the generator's
+code, not by the content of the files it reads.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import mmap
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +24,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from seq2seq.data.clean import KEPT, Ledger, Limits
+from seq2seq.data.mixture import Mixture
 from seq2seq.data.noise import Noise
+from seq2seq.data.parallel import map_in_order
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.special import EOS
 
 Ids = npt.NDArray[np.integer]
+Chunk = tuple[int, list[tuple[str, str]]]
+"""Some pairs, and the number of those before them."""
 
 PAIRS_PER_BATCH = 1 << 14
 _FILE, _LEDGER = "pairs.arrow", "ledger.json"
@@ -43,18 +53,40 @@ class Sampling:
     seed: int
 
 
+class _File:
+    """A file that is read at places.
+
+    Attributes:
+        mapped: All of it.
+        read: Gives so many bytes from such a place on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        weakref.finalize(self, os.close, number)
+        mapped = mmap.mmap(number, 0, access=mmap.ACCESS_READ)
+        self.mapped = pa.py_buffer(mapped)
+        self.read: Callable[[int, int], bytes] = lambda size, at: mapped[at : at + size]
+        if hasattr(os, "pread"):
+            self.read = lambda size, at: os.pread(number, size, at)
+
+
 class _Lists:
     """A column of id lists, by record batch."""
 
-    def __init__(self, batches: list[pa.RecordBatch], column: str) -> None:
+    def __init__(self, file: _File, batches: list[pa.RecordBatch], column: str) -> None:
         columns = [batch.column(column) for batch in batches]
+        values = [lists.values.to_numpy() for lists in columns]
+        self._file = file
         self._offsets = [lists.offsets.to_numpy() for lists in columns]
-        self._values = [lists.values.to_numpy() for lists in columns]
+        self._places = [ids.ctypes.data - file.mapped.address for ids in values]
+        self._type = values[0].dtype if values else np.dtype(np.int32)
 
     def row(self, batch: int, row: int) -> Ids:
-        offsets = self._offsets[batch]
-        ids: Ids = self._values[batch][offsets[row] : offsets[row + 1]]
-        return ids
+        size, offsets = self._type.itemsize, self._offsets[batch]
+        start, end = int(offsets[row]), int(offsets[row + 1])
+        content = self._file.read((end - start) * size, self._places[batch] + start * size)
+        return np.frombuffer(content, self._type)
 
     def lengths(self) -> npt.NDArray[np.int32]:
         parts = [np.diff(offsets) for offsets in self._offsets]
@@ -69,19 +101,22 @@ class EncodedCorpus:
         tgt_lengths: Target ids likewise.
         sampling: How to segment the text anew; None for the ids as they are.
         noise: How batches are to change the pairs; None leaves them as they are.
+        mixture: Which pairs make an epoch; None for all of them.
     """
+
+    mixture: Mixture | None = None
 
     def __init__(
         self, folder: Path, sampling: Sampling | None = None, noise: Noise | None = None
     ) -> None:
         self.sampling = sampling
         self.noise = noise
-        with pa.memory_map(str(folder / _FILE)) as file:
-            self._batches = list(pa.ipc.open_stream(file))
+        file = _File(folder / _FILE)
+        self._batches = list(pa.ipc.open_stream(file.mapped))
         sizes = [batch.num_rows for batch in self._batches]
         self._starts = np.cumsum([0, *sizes], dtype=np.int64)
-        self._src = _Lists(self._batches, "src")
-        self._tgt = _Lists(self._batches, "tgt")
+        self._src = _Lists(file, self._batches, "src")
+        self._tgt = _Lists(file, self._batches, "tgt")
         self._lines = [batch.column("line").to_numpy() for batch in self._batches]
         self.src_lengths = self._src.lengths()
         self.tgt_lengths = self._tgt.lengths()
@@ -90,17 +125,21 @@ class EncodedCorpus:
         return int(self._starts[-1])
 
     def src(self, i: int) -> Ids:
-        """Source ids of a pair with the end mark; a view of the file."""
+        """Source ids of a pair with the end mark."""
         return self._src.row(*self._locate(i))
 
     def tgt(self, i: int) -> Ids:
-        """Target ids of a pair with the end mark; a view of the file."""
+        """Target ids of a pair with the end mark."""
         return self._tgt.row(*self._locate(i))
 
     def line(self, i: int) -> int:
         """Number of a pair among all that were read for the corpus, counted from 0."""
         batch, row = self._locate(i)
         return int(self._lines[batch][row])
+
+    def count_before(self, line: int) -> int:
+        """How many pairs come from lines before this one."""
+        return sum(int(np.searchsorted(lines, line)) for lines in self._lines)
 
     def src_text(self, i: int) -> str:
         """Source text of a pair; there is some only if the corpus was written with text."""
@@ -144,6 +183,7 @@ def write_corpus(
     *,
     limits: Limits | None = None,
     with_text: bool = False,
+    num_workers: int = 1,
 ) -> Iterator[Ledger]:
     """Encode pairs into a folder for `EncodedCorpus`.
 
@@ -153,19 +193,20 @@ def write_corpus(
         folder: Existing; what it holds is complete once the iterator has ended.
         limits: What pairs must keep to; None keeps all of them.
         with_text: Keep the text too, for subword sampling.
+        num_workers: Processes that encode; the file is the same however many there are.
 
     Yields:
         The account so far, after each record batch.
     """
-    size = max(len(tokenizers.src), len(tokenizers.tgt))
-    ids_type = pa.list_(pa.uint16() if size <= 1 << 16 else pa.int32())
-    fields = [("src", ids_type), ("tgt", ids_type), ("line", pa.int64())]
-    texts = [("src_text", pa.large_string()), ("tgt_text", pa.large_string())]
-    schema = pa.schema(fields + (texts if with_text else []))
-    ledger, pairs = Ledger(), iter(pairs)
-    with pa.OSFile(str(folder / _FILE), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
-        while chunk := list(islice(pairs, PAIRS_PER_BATCH)):
-            batch, verdicts = _encode_chunk(chunk, ledger.read, tokenizers, schema, limits)
+    encoder = ChunkEncoder(tokenizers, limits, with_text)
+    schema, ledger = encoder.schema, Ledger()
+    encoded = map_in_order(encoder, _chunks(pairs), num_workers)
+    with (
+        closing(encoded),
+        pa.OSFile(str(folder / _FILE), "wb") as file,
+        pa.ipc.new_stream(file, schema) as writer,
+    ):
+        for batch, verdicts in encoded:
             ledger = ledger.count(verdicts)
             writer.write_batch(batch)
             yield ledger
@@ -177,27 +218,49 @@ def read_ledger(folder: Path) -> Ledger:
     return Ledger.from_dict(json.loads((folder / _LEDGER).read_text(encoding="utf-8")))
 
 
-def _encode_chunk(
-    chunk: list[tuple[str, str]],
-    first_line: int,
-    tokenizers: Tokenizers,
-    schema: pa.Schema,
-    limits: Limits | None,
-) -> tuple[pa.RecordBatch, npt.NDArray[np.int8]]:
-    src_texts, tgt_texts = [src for src, _ in chunk], [tgt for _, tgt in chunk]
-    src_ids, tgt_ids = tokenizers.src.encode(src_texts), tokenizers.tgt.encode(tgt_texts)
-    verdicts = np.full(len(chunk), KEPT, dtype=np.int8)
-    if limits is not None:
-        verdicts = limits.judge(_lengths(src_ids), _lengths(tgt_ids))
-    kept = np.flatnonzero(verdicts == KEPT)
-    columns: dict[str, pa.Array] = {
-        "src": _to_lists(src_ids, kept, schema.field("src").type),
-        "tgt": _to_lists(tgt_ids, kept, schema.field("tgt").type),
-        "line": pa.array(kept + first_line, pa.int64()),
-        "src_text": pa.array([src_texts[i] for i in kept], pa.large_string()),
-        "tgt_text": pa.array([tgt_texts[i] for i in kept], pa.large_string()),
-    }
-    return pa.record_batch([columns[name] for name in schema.names], schema=schema), verdicts
+def _chunks(pairs: Iterable[tuple[str, str]]) -> Iterator[Chunk]:
+    pairs, first_line = iter(pairs), 0
+    while chunk := list(islice(pairs, PAIRS_PER_BATCH)):
+        yield first_line, chunk
+        first_line += len(chunk)
+
+
+class ChunkEncoder:
+    """Makes record batches of pairs, in whatever process.
+
+    Attributes:
+        schema: Of the record batches.
+    """
+
+    def __init__(self, tokenizers: Tokenizers, limits: Limits | None, with_text: bool) -> None:
+        self._tokenizers = tokenizers
+        self._limits = limits
+        size = max(len(tokenizers.src), len(tokenizers.tgt))
+        ids_type = pa.list_(pa.uint16() if size <= 1 << 16 else pa.int32())
+        fields = [("src", ids_type), ("tgt", ids_type), ("line", pa.int64())]
+        texts = [("src_text", pa.large_string()), ("tgt_text", pa.large_string())]
+        self.schema = pa.schema(fields + (texts if with_text else []))
+
+    def __call__(self, chunk: Chunk) -> tuple[pa.RecordBatch, npt.NDArray[np.int8]]:
+        """The pairs to keep as a record batch, and the verdict on each pair of the chunk."""
+        first_line, pairs = chunk
+        src_texts, tgt_texts = [src for src, _ in pairs], [tgt for _, tgt in pairs]
+        src_ids = self._tokenizers.src.encode(src_texts)
+        tgt_ids = self._tokenizers.tgt.encode(tgt_texts)
+        verdicts = np.full(len(pairs), KEPT, dtype=np.int8)
+        if self._limits is not None:
+            verdicts = self._limits.judge(_lengths(src_ids), _lengths(tgt_ids))
+        kept = np.flatnonzero(verdicts == KEPT)
+        columns: dict[str, pa.Array] = {
+            "src": _to_lists(src_ids, kept, self.schema.field("src").type),
+            "tgt": _to_lists(tgt_ids, kept, self.schema.field("tgt").type),
+            "line": pa.array(kept + first_line, pa.int64()),
+        }
+        if "src_text" in self.schema.names:
+            columns["src_text"] = pa.array([src_texts[i] for i in kept], pa.large_string())
+            columns["tgt_text"] = pa.array([tgt_texts[i] for i in kept], pa.large_string())
+        batch = pa.record_batch([columns[name] for name in self.schema.names], schema=self.schema)
+        return batch, verdicts
 
 
 def _lengths(sequences: list[list[int]]) -> npt.NDArray[np.int64]:
@@ -210,9 +273,8 @@ def _to_lists(
     rows = [sequences[i] for i in kept]
     offsets = np.zeros(len(rows) + 1, dtype=np.int32)
     np.cumsum(_lengths(rows) + 1, out=offsets[1:])
-    values = np.fromiter(
-        (piece for row in rows for piece in (*row, EOS)),
-        kind.value_type.to_pandas_dtype(),
-        offsets[-1],
-    )
+    values = np.full(offsets[-1], EOS, dtype=kind.value_type.to_pandas_dtype())
+    is_piece = np.ones(len(values), dtype=bool)
+    is_piece[offsets[1:] - 1] = False
+    values[is_piece] = np.fromiter(chain.from_iterable(rows), values.dtype)
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values), type=kind)

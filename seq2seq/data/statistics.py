@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-_ALL_OF_FIRST, _THEN_EVERY = 20_000, 50
+_ALL_OF_FIRST, _THEN_EVERY, _AND_HALF_AFTER = 20_000, 50, 2_000_000
 _RARE = 0.1
 
 
@@ -57,15 +57,20 @@ class Statistics:
 
 
 def count_statistics(pairs: Iterable[tuple[str, str]]) -> Statistics:
-    """Count pairs, and look at the first ones and at a part of those that follow."""
-    src, tgt, total = _Tally(), _Tally(), 0
+    """Count pairs, and look at the first ones and at a part of those that follow.
+
+    The part halves whenever the corpus has doubled, so that what is remembered stays small.
+    """
+    src, tgt, total, every = _Tally(), _Tally(), 0, _THEN_EVERY
     for pair in pairs:
         if not (pair[0].strip() and pair[1].strip()):
             continue
-        if total < _ALL_OF_FIRST or total % _THEN_EVERY == 0:
+        if total < _ALL_OF_FIRST or total % every == 0:
             src.add(pair[0])
             tgt.add(pair[1])
         total += 1
+        if total >= _AND_HALF_AFTER * every // _THEN_EVERY:
+            every *= 2
     shared = max(_covered(src, tgt), _covered(tgt, src))
     return Statistics(total, src.summary(), tgt.summary(), shared)
 

@@ -1,6 +1,8 @@
 """Training SentencePiece models."""
 
+import ctypes
 import io
+import platform
 import re
 from collections.abc import Callable, Iterable, Iterator
 
@@ -15,25 +17,40 @@ PairsFactory = Callable[[], Iterator[tuple[str, str]]]
 """Starts another pass over the pairs."""
 
 MAX_LINES = 2_000_000
+MAX_BYTES = {"unigram": 40_000_000, "bpe": 160_000_000, "char": 160_000_000, "word": 160_000_000}
+"""Of the text that a model is trained on; SentencePiece takes 20 times the text for unigram models,
+which begin with a suffix array, and 4 times for others: at most 800 MB."""
+
 _MAX_BYTES_PER_LINE = 1 << 16
 
 
 def train_tokenizers(read_pairs: PairsFactory, section: recipe.Tokenizer) -> Tokenizers:
     """Learn the pieces from training text.
 
-    From more than `MAX_LINES` lines an evenly spaced part is taken.
+    Of more than `MAX_LINES` or `MAX_BYTES` an evenly spaced part is taken.
 
     Raises:
         DataError: The text cannot support such a model.
     """
-    count = sum(1 for _ in read_pairs())
+    count = src_size = tgt_size = 0
+    for src, tgt in read_pairs():
+        count += 1
+        src_size += len(src.encode())
+        tgt_size += len(tgt.encode())
+
+    def pairs(lines: int, size: int) -> Iterator[tuple[str, str]]:
+        """Those to learn from, of as many pairs as are read with so much text."""
+        limit = MAX_BYTES[section.type]
+        share = min(1, MAX_LINES / max(lines, 1), limit / max(size, 1))
+        return _spread(read_pairs(), count, max(1, int(share * count)))
+
     if section.joint:
-        lines = (line for pair in _spread(read_pairs(), count, MAX_LINES // 2) for line in pair)
+        lines = (line for pair in pairs(2 * count, src_size + tgt_size) for line in pair)
         joint = _train(lines, section, "both sides")
         return Tokenizers(joint, joint)
-    src = _train((s for s, _ in _spread(read_pairs(), count, MAX_LINES)), section, "source")
-    tgt = _train((t for _, t in _spread(read_pairs(), count, MAX_LINES)), section, "target")
-    return Tokenizers(src, tgt)
+    src_model = _train((s for s, _ in pairs(count, src_size)), section, "source")
+    tgt_model = _train((t for _, t in pairs(count, tgt_size)), section, "target")
+    return Tokenizers(src_model, tgt_model)
 
 
 def _spread(pairs: Iterable[tuple[str, str]], count: int, wanted: int) -> Iterator[tuple[str, str]]:
@@ -68,7 +85,14 @@ def _train(lines: Iterable[str], section: recipe.Tokenizer, side: str) -> Tokeni
         )
     except RuntimeError as error:
         raise _explain(error, section, side) from None
+    _give_memory_back()
     return Tokenizer(model.getvalue(), lowercase=section.lowercase)
+
+
+def _give_memory_back() -> None:
+    """Of what SentencePiece has freed glibc keeps hundreds of megabytes, in pieces."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _explain(error: RuntimeError, section: recipe.Tokenizer, side: str) -> Exception:

@@ -7,6 +7,8 @@ from pydantic import Field
 from seq2seq.settings import Section
 from seq2seq.sources import FROM_CORPUS, CorpusList, PathList
 
+Weight = Annotated[float, Field(gt=0)]
+
 
 class Distillation(Section):
     """Training on what trained runs make of the source (Kim & Rush 2016).
@@ -59,6 +61,17 @@ class Data(Section):
     train: CorpusList = Field(min_length=1, examples=["data/train"])
     """Training corpora, read one after the other."""
 
+    weights: tuple[Weight, ...] | None = Field(default=None, examples=[[2, 1]])
+    """How often to draw from each corpus of `train`, in proportion; synthetic pairs (distilled,
+    then back-translated ones) are further corpora. An epoch still has as many pairs as there are,
+    but more of one corpus and fewer of another; of a corpus all pairs come before any comes again.
+    For a small corpus of the domain that counts beside a large one. `null`: each pair once."""
+
+    temperature: float | None = Field(default=None, ge=1)
+    """Weights from the sizes of the corpora: a share s becomes s to the power of 1/temperature
+    (Arivazhagan et al. 2019, who take 5). 1 is each pair once, large values draw from all corpora
+    alike. Instead of `weights`; `null`: off."""
+
     dev: CorpusList = Field(min_length=1, examples=["data/dev"])
     """Development corpora: validation and early stopping look at these, line by line unfiltered."""
 
@@ -82,6 +95,10 @@ class Data(Section):
     reverse_tgt: bool = False
     """Translate from the end of the target to its beginning; texts are turned back. Such a model
     errs elsewhere than others, and so it is a good partner for them (Liu et al. 2016)."""
+
+    num_workers: int | None = Field(default=None, ge=1)
+    """Processes that encode the training text; what they make is the same however many there are.
+    Each takes 100 MB. Default: one for each core, at most 8; for fewer than 200,000 pairs one."""
 
     max_length: int = Field(default=250, ge=1)
     """Training pairs with more pieces than this on a side are dropped and counted."""

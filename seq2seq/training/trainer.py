@@ -75,9 +75,9 @@ class Trainer:
         self.data_key = data_key
         self.device = self.learner.device
         self.feed = Feed(train, world, self.device)
-        self.sampler = Sampler(
-            train.src_lengths, train.tgt_lengths, section.batch_size, section.batch_type, seed
-        )
+        lengths = train.src_lengths, train.tgt_lengths
+        size = section.batch_size, section.batch_type
+        self.sampler = Sampler(*lengths, *size, seed, train.mixture)
         self.log = MetricsLog(run.metrics_file)
         self.progress = Progress()
         self.tally = Tally()

@@ -39,6 +39,8 @@ RICH = [
     "training.max_epochs=3",
 ]
 OTHERWISE = [
+    "data.train=[{folder}/train, {folder}/dev]",
+    "data.weights=[1, 4]",
     "training.r_drop=1",
     "training.truncate=2",
     "training.teacher_forcing=0.3",
@@ -108,7 +110,7 @@ def same_in(folder: Path, recipe: Recipe) -> Recipe:
 
 @pytest.fixture(params=[PLAIN, RICH, OTHERWISE, RISK], ids=["plain", "rich", "otherwise", "risk"])
 def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
-    return toy_recipe(tmp_path, *request.param)
+    return toy_recipe(tmp_path, *(key.format(folder=tmp_path) for key in request.param))
 
 
 def count_and_kill(original: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:

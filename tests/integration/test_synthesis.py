@@ -25,7 +25,7 @@ from seq2seq.translate import Translator
 def backward(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the opposite direction."""
     folder = tmp_path_factory.mktemp("backward")
-    settings = ["data={src: out, tgt: in}", "training.max_epochs=1"]
+    settings = ["data={src: out, tgt: in}", "training.max_epochs=6"]
     return train(toy_recipe(folder, *settings)).run_dir
 
 

@@ -325,6 +325,15 @@ WRONG = {
             "else is there to train on; name some"
         ],
     ),
+    "weights for other corpora": Wrong(
+        "data:\n  src: en\n  tgt: de\n  train: [d/train, d/dev]\n  dev: d/dev\n  weights: [1]\n",
+        ["x.yaml:6: data.weights: 1 for 2; give one for each corpus that is trained on"],
+    ),
+    "weights twice": Wrong(
+        "data:\n  src: en\n  tgt: de\n  train: [d/train]\n  dev: d/dev\n"
+        "  weights: [1]\n  temperature: 5\n",
+        ["x.yaml:6: data.weights: temperature makes weights too; remove one of them"],
+    ),
     "nothing to average": Wrong(
         "training:\n  average_best: true\n",
         [

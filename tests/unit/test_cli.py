@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from seq2seq import console
 from seq2seq.cli import COMMANDS, main
 from seq2seq.parallel import World
 from seq2seq.translation import TranslatedHypothesis, Translation
@@ -285,6 +286,16 @@ def test_logs_go_to_stderr_and_only_once(
     for _ in range(2):
         assert main(["train", "r.yaml"]) == 0
         assert capsys.readouterr() == ("", "step 1\n")
+
+
+def test_of_passing_lines_a_log_gets_one_in_a_while(capsys: Capture) -> None:
+    log = console.Log()
+    for seconds in range(50):
+        record = logging.makeLogRecord(
+            {"msg": f"{seconds} s", "progress": True, "passing": True, "created": 1e9 + seconds}
+        )
+        log.emit(record)
+    assert capsys.readouterr().err == "0 s\n20 s\n40 s\n"
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from seq2seq import prepare as prepare_module
 from seq2seq.choices import open_keys
-from seq2seq.data import tokenizer_training
+from seq2seq.data import parallel, tokenizer_training
+from seq2seq.data.encoding import write_corpus
 from seq2seq.errors import DataError, RunError
 from seq2seq.prepare import Prepared, prepare, preview, read_dev
 from seq2seq.recipe import Recipe
@@ -135,6 +136,16 @@ def test_new_content_of_the_same_size_is_noticed(corpora, work):
     assert "greem" in " ".join(src for src, _ in texts(prepared))
 
 
+def test_another_file_of_the_same_size_and_age_is_noticed(corpora, work):
+    work.of(make_recipe())
+    path, other = Path("text/train.en"), Path("text/other.en")
+    other.write_text(path.read_text().replace("green", "greem"))
+    status = path.stat()
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(path)
+    assert work.of(make_recipe())[1] == {"tokenizer", "train", "dev"}
+
+
 def test_new_development_text_is_encoded_alone(corpora, work):
     work.of(make_recipe())
     write_split(Path("text"), "dev", make_pairs(9))
@@ -151,9 +162,29 @@ def test_touched_and_moved_files_are_known_by_their_content(corpora, work):
     assert not work.of(make_recipe("moved"))[1]
 
 
+def test_large_corpora_get_more_processes_and_any_as_many_as_are_wanted(corpora, monkeypatch):
+    seen = {}
+
+    def write(pairs, tokenizers, folder, **options):
+        if "train" in folder.name:
+            seen.update(options)
+        return write_corpus(pairs, tokenizers, folder, **{**options, "num_workers": 1})
+
+    monkeypatch.setattr(prepare_module, "write_corpus", write)
+    prepare(make_recipe())
+    assert seen["num_workers"] == 1
+    prepare(make_recipe(data={"max_length": 30, "num_workers": 5}))
+    assert seen["num_workers"] == 5
+    monkeypatch.setattr(parallel, "MIN_PAIRS", 201)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(99), raising=False)
+    prepare(make_recipe(data={"max_length": 20}))
+    assert seen["num_workers"] == parallel.MAX_WORKERS
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        ({"data": {"num_workers": 2}}, set()),
         ({"data": {"max_length": 20}}, {"train"}),
         ({"data": {"max_ratio": 2}}, {"train"}),
         ({"data": {"reverse_src": True}}, {"train", "dev"}),
@@ -212,6 +243,31 @@ def test_noise_is_wired_to_training_pairs_only(corpora):
     assert prepared.train.noise is not None
     assert prepared.dev.noise is None
     assert prepare(make_recipe()).train.noise is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "shares"),
+    [({"weights": (1, 3)}, (60, 180)), ({"temperature": 1}, (200, 40)), ({}, None)],
+)
+def test_corpora_are_drawn_from_by_weight(keys, shares, corpora, work, caplog):
+    write_split(Path("text"), "more", [("a", ""), *make_pairs(40, seed=3)])
+    both = ["text/train", "text/more"]
+    prepared, _ = work.of(make_recipe(data={"train": both, **keys}))
+    said = [message for message in caplog.messages if message.startswith("an epoch draws")]
+    mixture = prepared.train.mixture
+    assert len(prepared.train) == 240
+    if shares is None:
+        assert mixture is None and not said
+        return
+    assert tuple(mixture.shares) == shares
+    assert said == [
+        f"an epoch draws {shares[0]} times from text/train (200), "
+        f"{shares[1]} times from text/more (40)"
+    ]
+    drawn = {texts(prepared)[i] for i in mixture.draw(0) if i >= 200}
+    assert drawn == set(make_pairs(40, seed=3))
+    again, done = work.of(make_recipe(data={"train": both, "temperature": 3}))
+    assert not done and again.train.mixture.shares != mixture.shares
 
 
 def open_recipe(**changes) -> Recipe:

@@ -84,12 +84,31 @@ def test_nothing_kept(tokenizers, tmp_path):
     assert len(corpus) == 0 and corpus.src_lengths.shape == (0,)
 
 
-def test_ids_are_views_of_the_file(tokenizers, tmp_path):
-    write(make_pairs(60, random.Random()), tokenizers, tmp_path)
-    ids = EncodedCorpus(tmp_path).src(55)
-    assert not ids.flags.owndata
-    assert not ids.flags.writeable
-    assert ids.dtype == np.uint16
+def test_several_processes_write_the_same_file(tokenizers, tmp_path):
+    pairs, files = make_pairs(1230, random.Random()), []
+    for workers in (1, 3):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        options = {"limits": Limits(30, 4.0), "with_text": True, "num_workers": workers}
+        write(pairs, tokenizers, folder, **options)
+        files.append([(folder / name).read_bytes() for name in ("pairs.arrow", "ledger.json")])
+    assert files[0] == files[1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the memory")
+def test_what_is_read_does_not_stay_in_memory(tokenizers, tmp_path, monkeypatch):
+    def mapped() -> int:
+        text = Path("/proc/self/status").read_text()
+        return int(text.split("RssFile:")[1].split()[0]) * 1024
+
+    monkeypatch.setattr(encoding, "PAIRS_PER_BATCH", 1 << 14)
+    write([("abcdefgh" * 60, "b" * 480)] * 4096, tokenizers, tmp_path)
+    corpus = EncodedCorpus(tmp_path)
+    size = sum(corpus.src(i).nbytes + corpus.tgt(i).nbytes for i in range(len(corpus)))
+    before = mapped()
+    corpus = EncodedCorpus(tmp_path)
+    assert sum(corpus.src(i).nbytes + corpus.tgt(i).nbytes for i in range(len(corpus))) == size
+    assert size > 2 << 20 and mapped() - before < size / 4
 
 
 def test_the_library_opens_the_file(tokenizers, tmp_path):

@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from seq2seq.data import statistics
 from seq2seq.data.statistics import Side, Statistics, count_statistics
 
 RNG = random.Random(4)
@@ -32,6 +33,15 @@ def test_of_many_pairs_all_are_counted_and_some_looked_at():
     assert found.pairs == 21_000
     assert found.tgt.distinct_words == 1 + 1000 / 50
     assert found.src.words == pytest.approx((2 * 20_000 + 20) / 20_020)
+
+
+def test_fewer_are_looked_at_the_more_there_are(monkeypatch):
+    monkeypatch.setattr(statistics, "_AND_HALF_AFTER", 30_000)
+    found = count_statistics((f"x{i}", "y") for i in range(150_000))
+    places = [*range(20_000), *range(20_000, 30_000, 50), *range(30_000, 60_000, 100)]
+    places += [*range(60_000, 120_000, 200), *range(120_000, 150_000, 400)]
+    assert found.pairs == 150_000
+    assert found.src.distinct_words == len(places)
 
 
 @pytest.mark.parametrize(

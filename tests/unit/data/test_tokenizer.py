@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sentencepiece
 
+from seq2seq.data import tokenizer_training
 from seq2seq.data.tokenizer import (
     Tokenizer,
     Tokenizers,
@@ -131,6 +132,28 @@ def test_training_lines_are_spread_evenly():
     taken = [int(src) for src, _ in _spread(pairs, 1000, 30)]
     assert len(taken) == 30
     assert {b - a for a, b in itertools.pairwise(taken)} == {33, 34}
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize(("lines", "size"), [(10**6, 3000), (100, 10**9), (10**6, 10**9)])
+def test_no_more_text_is_learnt_than_fits(lines, size, joint, monkeypatch):
+    learnt = {}
+
+    def learn(text, section, side):
+        learnt[side] = list(text)
+
+    monkeypatch.setattr(tokenizer_training, "_train", learn)
+    monkeypatch.setattr(tokenizer_training, "MAX_LINES", lines)
+    monkeypatch.setitem(tokenizer_training.MAX_BYTES, "bpe", size)
+    pairs = [(f"{i:04}", f"ä{i:06}") for i in range(500)]
+    train_tokenizers(lambda: iter(pairs), Section(joint=joint, type="bpe"))
+    for side, text in learnt.items():
+        whole = {"source": 4, "target": 8, "both sides": 12}[side] * 500
+        all_lines = 1000 if joint else 500
+        taken = sum(len(line.encode()) for line in text)
+        assert taken <= size and len(text) <= lines
+        assert len(text) >= 0.95 * min(all_lines, lines, all_lines * size / whole)
+    assert set(learnt) == ({"both sides"} if joint else {"source", "target"})
 
 
 def test_separate_models_learn_their_side_only(tmp_path):
