@@ -81,8 +81,8 @@ def test_glossary_and_banned_phrases(toy_run: Path, capsys: Capture) -> None:
     message = "g.tsv: 'ß' has characters that the model doesn't know; take it out"
     assert capsys.readouterr().err.splitlines() == [message]
     Path("g.tsv").unlink()
-    for command in ("translate", "evaluate"):
-        assert main([command, *words]) == 2
+    for command in (["translate", "-i", "in"], ["evaluate"]):
+        assert main([*command, *words]) == 2
         (message,) = capsys.readouterr().err.splitlines()
         assert message.startswith("g.tsv: cannot be read")
 

@@ -46,10 +46,11 @@ rank, update, number = map(int, sys.argv[1:4])
 original = Trainer._update
 
 def patched(self, *arguments):
-    original(self, *arguments)
+    is_made = original(self, *arguments)
     restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
     if (self.world.rank, self.progress.update) == (rank, update) and not restarted:
         os.kill(os.getpid(), number)
+    return is_made
 
 Trainer._update = patched
 sys.exit(main(sys.argv[4:]))
@@ -102,7 +103,7 @@ def assert_same(one: Recipe, other: Recipe) -> None:
     assert [record.keys() for record in found] == [record.keys() for record in expected]
     for record, twin in zip(found, expected, strict=True):
         for key, value in twin.items():
-            near = pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
+            near = pytest.approx(value, rel=1e-5) if isinstance(value, float | dict) else value
             assert record[key] == near, (twin["update"], key)
     runs = [Run(Path(recipe.output_dir)) for recipe in (one, other)]
     for name in ("best", "last"):
