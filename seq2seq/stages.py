@@ -8,12 +8,12 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seq2seq import recipe as recipes
 from seq2seq.data.corpus import Use
-from seq2seq.errors import DataError, RunError
+from seq2seq.errors import DataError, FileError, RunError
 from seq2seq.files import (
     SEAL,
     damaged_file,
@@ -132,7 +132,8 @@ class Digests:
         return content_key(use, data.src, data.tgt, parts)
 
     def save(self) -> None:
-        """Remember what was asked for."""
+        """Remember what was asked for, where that can be written: it only spares reading again."""
         if self._used == self._saved:
             return
-        write_record(self._path, self._used)
+        with suppress(FileError):
+            write_record(self._path, self._used)

@@ -57,7 +57,7 @@ def pairs_of(prepared: Prepared) -> list[tuple[str, str]]:
 
 
 def translate(lines: list[str], run: Path, *others: Path, beam_size: int = 5) -> list[str]:
-    decoding = Decoding(beam_size=beam_size)
+    decoding = Decoding(beam_size=beam_size, precision="float32")
     translator = Translator.load(run, ensemble=others, decoding=decoding)
     return [translation.text for translation in translator.translate(lines)]
 

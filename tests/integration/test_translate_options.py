@@ -7,6 +7,7 @@ import os
 import pty
 import random
 import select
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,7 @@ def changed(translator: Translator, longest: int | None = None, **keys: object) 
     from seq2seq.data.tokenizer import Tokenizers
 
     return Translator(
-        translator.ensemble.models,
+        translator.exact.models,
         [Tokenizers(translator.sources[0], translator.target)],
         translator.decoding.model_copy(update=keys),
         translator.device,
@@ -417,3 +418,21 @@ def test_minimum_bayes_risk_chooses_among_the_n_best(
     assert others
     assert main(["translate", str(toy_run), "-i", "in", "--mbr", "ter"]) == 2
     assert "decoding.mbr: must be one of " in capsys.readouterr().err
+
+
+def test_shortlists_are_learnt_once_and_need_training_pairs(
+    toy_run: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    run = Path(shutil.copytree(toy_run, tmp_path / "run"))
+    lines = ["1 2 3", "", "9 8", "4 4 7 1"]
+    plain = translated(run, lines)
+    assert translated(run, lines, "--shortlist", "50") == plain
+    lexicon = run / "data/train/lexicon.safetensors"
+    before = lexicon.stat().st_mtime_ns
+    assert len(translated(run, lines, "--shortlist", "1", "--precision", "int8")) == len(lines)
+    assert lexicon.stat().st_mtime_ns == before
+    shutil.rmtree(run / "data")
+    Path("in").write_text("1 2\n")
+    assert main(["translate", str(run), "-i", "in", "--shortlist", "5"]) == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith(f"{run}/data/train: no training pairs to learn")
