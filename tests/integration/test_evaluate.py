@@ -54,7 +54,9 @@ def test_scores_are_those_of_the_written_translations(run_dir: Path) -> None:
 def test_the_second_time_nothing_is_translated(run_dir: Path, loads: list[Path]) -> None:
     first = evaluate(run_dir)
     assert evaluate(run_dir) == first
-    assert evaluate(run_dir, decoding=Decoding(precision="float32", batch_size=3, n_best=2)) == first
+    assert (
+        evaluate(run_dir, decoding=Decoding(precision="float32", batch_size=3, n_best=2)) == first
+    )
     assert len(loads) == 1
 
 

@@ -89,7 +89,8 @@ def test_details_agree_with_each_other(toy_run: Path, backwards: Path, kind: str
             if not line:
                 continue
             assert sum(one["log_probs"]) == pytest.approx(one["log_prob"], abs=1e-4)
-            assert len(one["log_probs"]) == len(one["tokens"]) + 1
+            # Without an end mark where the limit of length was reached first.
+            assert len(one["log_probs"]) - len(one["tokens"]) in (0, 1)
             weights = np.array(one["attention"]).reshape(-1, len(answer["src_tokens"]))
             assert weights.shape == (len(one["tokens"]), len(answer["src_tokens"]))
             np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-2)
