@@ -8,7 +8,6 @@ nothing else is faster (Jean et al. 2015, section 4.1).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -36,21 +35,6 @@ class Lexicon:
 
     pieces: Ints
     frequent: Ints
-
-    def save(self, path: Path) -> None:
-        """Write a file, as a whole or not at all."""
-        from safetensors.numpy import save
-
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(save({"pieces": self.pieces, "frequent": self.frequent}))
-        partial.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> "Lexicon":
-        """Read what `save` wrote."""
-        from safetensors.numpy import load
-
-        return cls(**load(path.read_bytes()))
 
 
 def train_lexicon(corpus: EncodedCorpus, src_size: int, tgt_size: int) -> Lexicon:

@@ -432,6 +432,13 @@ def test_shortlists_are_learnt_once_and_need_training_pairs(
     before = lexicon.stat().st_mtime_ns
     assert len(translated(run, lines, "--shortlist", "1", "--precision", "int8")) == len(lines)
     assert lexicon.stat().st_mtime_ns == before
+    content = lexicon.read_bytes()
+    for damaged in (content[:100], content[:-9] + bytes([content[-9] ^ 255]) + content[-8:]):
+        lexicon.write_bytes(damaged)
+        assert translated(run, lines, "--shortlist", "50") == plain
+        assert "learnt again" in capsys.readouterr().err
+        assert translated(run, lines, "--shortlist", "50") == plain
+        assert capsys.readouterr().err == ""
     shutil.rmtree(run / "data")
     Path("in").write_text("1 2\n")
     assert main(["translate", str(run), "-i", "in", "--shortlist", "5"]) == 2

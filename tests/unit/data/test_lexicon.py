@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seq2seq.data import lexicon
-from seq2seq.data.lexicon import Lexicon, train_lexicon
+from seq2seq.data.lexicon import train_lexicon
 
 SRC, TGT = 9, 11
 
@@ -83,12 +83,3 @@ def test_large_corpora_are_sampled_evenly(monkeypatch):
     corpus.src = lambda i: (seen.append(i), read(i))[1]
     train_lexicon(corpus, SRC, TGT)
     assert seen == list(range(0, 40, 4))
-
-
-def test_it_is_kept_in_a_file(tmp_path):
-    pairs = random_pairs(20)
-    one = train_lexicon(corpus_of(pairs), SRC, TGT)
-    one.save(tmp_path / "lexicon.safetensors")
-    two = Lexicon.load(tmp_path / "lexicon.safetensors")
-    assert np.array_equal(one.pieces, two.pieces)
-    assert np.array_equal(one.frequent, two.frequent)
