@@ -10,6 +10,7 @@ from seq2seq.device import (
     autocast,
     be_deterministic,
     check_precision,
+    decoding_precision,
     has_fast_bfloat16,
     is_out_of_memory,
     peak_memory,
@@ -159,3 +160,27 @@ def test_the_peak_of_memory_counts_what_was_used_and_freed():
     before = peak_memory(CPU)
     torch.ones(3 * before, dtype=torch.uint8)
     assert 3 * before < peak_memory(CPU) < 6 * before
+
+
+@pytest.mark.parametrize(
+    ("fast", "wanted", "found"),
+    [
+        ({"avx512_bf16", "avx512_vnni"}, "auto", "bfloat16"),
+        ({"avx512_vnni"}, "auto", "int8"),
+        (set(), "auto", "float32"),
+        ({"amx_int8"}, "int8", "int8"),
+        ({"avx512_bf16"}, "int8", "float32"),
+        ({"avx512_bf16", "avx512_vnni"}, "float32", "float32"),
+    ],
+)
+def test_search_computes_in_what_is_fast_and_says_if_that_is_not_what_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fast: set[str],
+    wanted: str,
+    found: str,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(fast, True))
+    assert decoding_precision(torch.device("cpu"), wanted) == found
+    assert bool(caplog.records) == (wanted not in ("auto", found))
+    assert decoding_precision(torch.device("cuda"), "auto") == "float32"
