@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from toy import toy_recipe
 
 from seq2seq import checkpoint
@@ -19,6 +18,8 @@ from seq2seq.errors import RunError
 from seq2seq.recipe import Recipe
 from seq2seq.run import Run
 from seq2seq.train import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 PLAIN = ["training.save_every=3"]
 RICH = [
@@ -69,6 +70,7 @@ SLOW = """
 import sys, time
 from seq2seq.cli import main
 from seq2seq.training.trainer import Trainer
+
 update = Trainer._update
 Trainer._update = lambda *args: (time.sleep(0.1), update(*args))
 sys.exit(main(sys.argv[1:]))
@@ -77,14 +79,6 @@ sys.exit(main(sys.argv[1:]))
 
 class Killed(BaseException):
     """Nobody is to catch this, as nobody catches SIGKILL."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def result(recipe: Recipe) -> tuple[dict[str, bytes], list[dict[str, Any]], dict[str, Any]]:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from seq2seq.recipe import Recipe, load_recipe
 from seq2seq.run import Run
 from seq2seq.train import train
 from seq2seq.translate import Translator
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = [
     # Masks of dropout depend on the rows of a process; all else that is random on the example.
@@ -77,14 +78,6 @@ def both(arguments):
 run.run = both
 sys.exit(cli.main(["run", *words]))
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def records(recipe: Recipe) -> list[dict[str, Any]]:
