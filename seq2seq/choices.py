@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from seq2seq.conflicts import find_conflicts
 from seq2seq.data.statistics import Side, Statistics
 from seq2seq.keys import dotted, walk
 from seq2seq.recipe import AUTO, Recipe, Training
+from seq2seq.sections.conflicts import find_conflicts
 from seq2seq.settings import Section
 
 AnySection = TypeVar("AnySection", bound=Section)

@@ -12,9 +12,9 @@ from seq2seq import recipe
 from seq2seq.data.corpus import read_pairs
 from seq2seq.data.glossary import digest_glossary
 from seq2seq.files import digest, read_record, write_record, write_text
-from seq2seq.metrics import Score, score
 from seq2seq.parallel import ALONE, World
 from seq2seq.run import CheckpointName, Run
+from seq2seq.scoring.metrics import Score, score
 from seq2seq.scoring.suspicion import suspicions
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seq2seq.metrics import Score
     from seq2seq.plan import Plan
+    from seq2seq.scoring.metrics import Score
 
 
 def score_record(score: Score) -> dict[str, object]:

@@ -7,10 +7,10 @@ from itertools import islice
 
 import numpy as np
 
-from seq2seq.alignment import split_words, word_shares
-from seq2seq.forced import force
 from seq2seq.special import EOS
 from seq2seq.translate import Translator
+from seq2seq.translation.alignment import split_words, word_shares
+from seq2seq.translation.forced import force
 
 WINDOW = 2048
 """Pairs read before the first is answered."""

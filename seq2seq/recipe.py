@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from seq2seq import settings
-from seq2seq.conflicts import find_conflicts, find_missing_files
+from seq2seq.sections.conflicts import find_conflicts, find_missing_files
 from seq2seq.sections.data import Data as Data
 from seq2seq.sections.data import Tokenizer as Tokenizer
 from seq2seq.sections.decoding import Decoding as Decoding
@@ -22,11 +22,11 @@ from seq2seq.sections.model import Encoder as Encoder
 from seq2seq.sections.model import Feeding as Feeding
 from seq2seq.sections.model import Model as Model
 from seq2seq.sections.model import RnnType as RnnType
+from seq2seq.sections.sources import Corpus as Corpus
 from seq2seq.sections.training import AUTO as AUTO
 from seq2seq.sections.training import Training as Training
 from seq2seq.settings import Section
 from seq2seq.settings import changed_keys as changed_keys
-from seq2seq.sources import Corpus as Corpus
 
 
 class Recipe(Section):

@@ -13,12 +13,12 @@ from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.device import be_deterministic, check_precision, resolve_device, tune_memory
 from seq2seq.errors import RunError
 from seq2seq.files import digest
-from seq2seq.metrics import build_sentence_scorer, score
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import ALONE, World
 from seq2seq.prepare import Prepared, prepare, read_dev
 from seq2seq.recipe import AUTO, Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
+from seq2seq.scoring.metrics import build_sentence_scorer, score
 from seq2seq.training.batch_size import MIN_UPDATES, double_while, fits_memory
 from seq2seq.training.diagnosis import OutputMeasures
 from seq2seq.training.minimum_risk import Ids, SentenceScores

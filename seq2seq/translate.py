@@ -14,31 +14,31 @@ from seq2seq import recipe
 from seq2seq.data.batch import pad
 from seq2seq.data.sentences import Part, split_long, split_sentences
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.details import Annotator
 from seq2seq.device import decoding_precision, resolve_device, tune_memory
 from seq2seq.errors import RunError
-from seq2seq.forced import force
 from seq2seq.model.coverage import Coverage
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.precision import for_search
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.model.shortlist import Shortlister
-from seq2seq.pairwise import build_pairwise
 from seq2seq.parallel import ALONE, World
-from seq2seq.requests import Requests
 from seq2seq.run import CheckpointName, Run
 from seq2seq.search.build import Search
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.mbr import Utilities, expected_utilities
 from seq2seq.search.requests import Request
-from seq2seq.shortlisting import build_shortlister
 from seq2seq.special import EOS
-from seq2seq.translation import (
+from seq2seq.translation.details import Annotator
+from seq2seq.translation.forced import force
+from seq2seq.translation.pairwise import build_pairwise
+from seq2seq.translation.requests import Requests
+from seq2seq.translation.result import (
     TranslatedHypothesis,
     Translation,
     join_translations,
     one_line,
 )
+from seq2seq.translation.shortlisting import build_shortlister
 
 WINDOW = 2048
 """Lines read before the first is answered."""

@@ -17,11 +17,10 @@ from pathlib import Path
 PACKAGE = "seq2seq"
 
 LAYERS = [
-    ["errors", "rates", "records", "special"],
+    ["errors", "records", "special"],
     ["files", "keys", "nodes", "parallel"],
     ["settings"],
-    ["sources"],
-    ["conflicts", "sections"],
+    ["sections"],
     ["recipe"],
     [
         "arguments",
@@ -30,15 +29,12 @@ LAYERS = [
         "data",
         "device",
         "formats",
-        "heatmap",
-        "metrics",
         "model",
         "search",
     ],
-    ["alignment", "choices", "forced", "pairwise", "requests", "run", "scoring"],
-    ["shortlisting", "translation"],
-    ["answers", "curves", "details"],
-    ["lint", "stages", "translate"],
+    ["choices", "run", "scoring"],
+    ["curves", "lint", "stages", "translation"],
+    ["translate"],
     ["probability", "synthesis"],
     ["prepare"],
     ["evaluate", "training"],
@@ -54,18 +50,18 @@ in one line never import one another."""
 NEEDS_TORCH = [
     "checkpoint",
     "data.batch",
-    "details",
     "device",
-    "forced",
     "model",
     "plan",
     "probability",
-    "requests",
     "search",
-    "shortlisting",
     "train",
     "training",
     "translate",
+    "translation.details",
+    "translation.forced",
+    "translation.requests",
+    "translation.shortlisting",
 ]
 """All other modules are imported without torch, which costs seconds."""
 

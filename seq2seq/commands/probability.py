@@ -9,9 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.answers import dump
 from seq2seq.arguments import add_models
 from seq2seq.errors import DataError, UserError
+from seq2seq.translation.answers import dump
 
 if TYPE_CHECKING:
     from seq2seq.probability import Probability

@@ -13,11 +13,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.answers import FORMATS, Format, Json, JsonLines, Shown, Text, Tsv, skip_answered
 from seq2seq.arguments import Parser, add_run, load_decoding
 from seq2seq.console import is_same_file, open_output, prompt_lines
 from seq2seq.errors import UserError
-from seq2seq.heatmap import draw_attention, open_pictures
+from seq2seq.translation.answers import (
+    FORMATS,
+    Format,
+    Json,
+    JsonLines,
+    Shown,
+    Text,
+    Tsv,
+    skip_answered,
+)
+from seq2seq.translation.heatmap import draw_attention, open_pictures
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Decoding

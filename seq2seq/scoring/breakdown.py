@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from seq2seq.metrics import Statistics
+from seq2seq.scoring.metrics import Statistics
 
 NUM_BUCKETS = 5
 """Of lengths; each has about as many lines."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from seq2seq.metrics import LOWER_IS_BETTER, build_tokenize
 from seq2seq.scoring.difference import (
     Marks,
     NgramChange,
@@ -14,6 +13,7 @@ from seq2seq.scoring.difference import (
     ngram_changes,
     word_diff,
 )
+from seq2seq.scoring.metrics import LOWER_IS_BETTER, build_tokenize
 from seq2seq.scoring.report import Report, report_scores
 from seq2seq.scoring.significance import PairedTest
 from seq2seq.scoring.systems import Systems

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from seq2seq.metrics import References, Statistics
+from seq2seq.scoring.metrics import References, Statistics
 
 MAX_ORDER = 4
 """Longest n-grams that are counted."""

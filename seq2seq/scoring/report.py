@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seq2seq.formats import score_record
-from seq2seq.metrics import build_tokenize
 from seq2seq.scoring.breakdown import Bucket, by_length, by_rarity, word_frequencies
+from seq2seq.scoring.metrics import build_tokenize
 from seq2seq.scoring.significance import LEVEL, PairedTest
 from seq2seq.scoring.systems import Result, Systems
 from seq2seq.scoring.tables import Table

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from seq2seq.metrics import SEED, Statistics
+from seq2seq.scoring.metrics import SEED, Statistics
 
 if TYPE_CHECKING:
     import numpy as np

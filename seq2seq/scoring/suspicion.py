@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from seq2seq.metrics import References
 from seq2seq.recipe import Evaluation
+from seq2seq.scoring.metrics import References
 
 LEFTOVERS = {
     "▁": (re.compile("▁"), 0.01, "pieces of SentencePiece; decode them first"),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from seq2seq.metrics import LOWER_IS_BETTER, References, Score, Statistics, build_metrics
 from seq2seq.recipe import Evaluation
+from seq2seq.scoring.metrics import LOWER_IS_BETTER, References, Score, Statistics, build_metrics
 from seq2seq.scoring.significance import Difference, PairedTest
 
 

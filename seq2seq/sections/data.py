@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from seq2seq.sections.sources import FROM_CORPUS, CorpusList, PathList
 from seq2seq.settings import Section
-from seq2seq.sources import FROM_CORPUS, CorpusList, PathList
 
 Weight = Annotated[float, Field(gt=0)]
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from seq2seq.sections.sources import FROM_CORPUS
 from seq2seq.settings import Section
-from seq2seq.sources import FROM_CORPUS
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 RnnType = Literal["rnn_tanh", "rnn_relu", "gru", "lstm", "ln_lstm", "ln_gru", "ssru", "mingru"]

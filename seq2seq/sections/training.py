@@ -6,8 +6,8 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_v
 
 from seq2seq.keys import Form
 from seq2seq.sections.decoding import Metric
+from seq2seq.sections.sources import FROM_CORPUS
 from seq2seq.settings import Section
-from seq2seq.sources import FROM_CORPUS
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 

@@ -5,13 +5,14 @@ from typing import Protocol
 
 import torch
 
-from seq2seq import metrics, recipe
+from seq2seq import recipe
 from seq2seq.data.batch import load_batch
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.sampler import Sampler
 from seq2seq.device import autocast
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import ALONE, World
+from seq2seq.scoring import metrics
 from seq2seq.training.averaging import Rank
 from seq2seq.training.cross_entropy import features_loss
 from seq2seq.training.diagnosis import NOTHING, count_telling, source_measures, source_use

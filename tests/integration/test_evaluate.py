@@ -6,9 +6,9 @@ import pytest
 
 from seq2seq.errors import RunError
 from seq2seq.evaluate import evaluate
-from seq2seq.metrics import score
 from seq2seq.recipe import Decoding
 from seq2seq.run import Run
+from seq2seq.scoring.metrics import score
 from seq2seq.translate import Translator
 
 

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from toy import toy_recipe
 
-from seq2seq.alignment import align_words
 from seq2seq.cli import main
 from seq2seq.data.segmentation import SPACE
 from seq2seq.special import UNK
 from seq2seq.translate import Translator
+from seq2seq.translation.alignment import align_words
 
 Capture = pytest.CaptureFixture[str]
 
@@ -392,8 +392,8 @@ def test_a_picture_for_each_sentence(toy_run: Path, capsys: Capture) -> None:
 def test_minimum_bayes_risk_chooses_among_the_n_best(
     toy_run: Path, translator: Translator, capsys: Capture
 ) -> None:
-    from seq2seq.metrics import build_sentence_scorer
     from seq2seq.recipe import Evaluation
+    from seq2seq.scoring.metrics import build_sentence_scorer
 
     lines = [*digits(15, seed=4), ""]
     score, others = build_sentence_scorer("chrf", Evaluation()), 0

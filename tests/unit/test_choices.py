@@ -7,10 +7,10 @@ import pytest
 from corpora import CORPORA, FRENCH, ICELANDIC, MULTI30K, QUICKSTART, SIZES, WORDS, symbols, text
 
 from seq2seq.choices import choose, open_keys
-from seq2seq.conflicts import find_conflicts
 from seq2seq.data.statistics import Side, Statistics
 from seq2seq.keys import walk
 from seq2seq.recipe import Recipe, changed_keys, dump_recipe, load_recipe
+from seq2seq.sections.conflicts import find_conflicts
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = "data: {src: en, tgt: de, train: hub:x, dev: hub:x}\n"

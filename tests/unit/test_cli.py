@@ -15,7 +15,7 @@ import pytest
 from seq2seq import console
 from seq2seq.cli import COMMANDS, main
 from seq2seq.parallel import World
-from seq2seq.translation import TranslatedHypothesis, Translation
+from seq2seq.translation.result import TranslatedHypothesis, Translation
 
 Capture = pytest.CaptureFixture[str]
 

@@ -5,9 +5,9 @@ from typing import get_args
 
 import pytest
 
-from seq2seq.metrics import Statistics, build_metrics, score
 from seq2seq.recipe import Evaluation, Metric
 from seq2seq.scoring.breakdown import NUM_BUCKETS, Bucket, by_length, by_rarity, word_frequencies
+from seq2seq.scoring.metrics import Statistics, build_metrics, score
 
 SECTION = Evaluation(metrics=get_args(Metric), bootstrap=0)
 

@@ -4,7 +4,6 @@ from collections import Counter
 
 import pytest
 
-from seq2seq.metrics import Statistics, build_metrics, build_sentence_scorer
 from seq2seq.recipe import Evaluation
 from seq2seq.scoring.difference import (
     NgramChange,
@@ -13,6 +12,7 @@ from seq2seq.scoring.difference import (
     ngram_changes,
     word_diff,
 )
+from seq2seq.scoring.metrics import Statistics, build_metrics, build_sentence_scorer
 
 
 def lines(seed: int, num_lines: int = 25) -> list[str]:

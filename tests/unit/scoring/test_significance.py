@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from seq2seq.metrics import LOWER_IS_BETTER, Statistics, build_metrics
 from seq2seq.recipe import Evaluation, Metric
+from seq2seq.scoring.metrics import LOWER_IS_BETTER, Statistics, build_metrics
 from seq2seq.scoring.significance import LEVEL, TESTS, Difference, PairedTest
 
 WORDS = ["Ein", "Hund", "läuft", ",", "U.S.", "3,50", "auf", "Straße."]

@@ -4,10 +4,10 @@ import random
 import numpy as np
 import pytest
 
-from seq2seq.metrics import build_sentence_scorer
-from seq2seq.pairwise import build_pairwise
 from seq2seq.recipe import Evaluation
+from seq2seq.scoring.metrics import build_sentence_scorer
 from seq2seq.search.mbr import expected_utilities
+from seq2seq.translation.pairwise import build_pairwise
 
 
 @pytest.mark.parametrize("name", ["bleu", "chrf"])

@@ -13,11 +13,11 @@ from toy import toy_recipe
 from seq2seq import checkpoint as checkpoints
 from seq2seq.data.batch import load_batch
 from seq2seq.errors import RunError
-from seq2seq.metrics import LOWER_IS_BETTER
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.prepare import prepare
 from seq2seq.recipe import Metric
 from seq2seq.run import Run
+from seq2seq.scoring.metrics import LOWER_IS_BETTER
 from seq2seq.train import build_trainer
 from seq2seq.training.trainer import Trainer
 

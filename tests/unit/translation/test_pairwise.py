@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from seq2seq.errors import SettingsError
-from seq2seq.metrics import build_sentence_scorer
-from seq2seq.pairwise import PAIRWISE, build_pairwise
 from seq2seq.recipe import Decoding, Evaluation
+from seq2seq.scoring.metrics import build_sentence_scorer
+from seq2seq.translation.pairwise import PAIRWISE, build_pairwise
 
 
 def test_every_metric_of_the_recipe_is_there() -> None:

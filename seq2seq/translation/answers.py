@@ -10,11 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from seq2seq.alignment import format_links
 from seq2seq.errors import DataError, UserError
+from seq2seq.translation.alignment import format_links
 
 if TYPE_CHECKING:
-    from seq2seq.translation import TranslatedHypothesis, Translation
+    from seq2seq.translation.result import TranslatedHypothesis, Translation
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from seq2seq.alignment import align_words, format_links, split_words, word_shares
+from seq2seq.translation.alignment import align_words, format_links, split_words, word_shares
 
 SPACE = "\u2581"
 

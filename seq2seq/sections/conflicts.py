@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.keys import Path as KeyPath
+from seq2seq.sections.sources import Corpus
 from seq2seq.settings import Conflict
-from seq2seq.sources import Corpus
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Data, Decoder, Decoding, Model, Recipe, Tokenizer, Training

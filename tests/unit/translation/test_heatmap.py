@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from seq2seq.errors import UserError
-from seq2seq.heatmap import draw_attention, open_pictures
+from seq2seq.translation.heatmap import draw_attention, open_pictures
 
 SRC = "\u2581Hello \u2581$x_1$ \u4e16\u754c \u05e9\u05dc\u05d5\u05dd \u0645\u0631 \a </s>".split(
     " "

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from seq2seq.alignment import align_words
 from seq2seq.data.segmentation import SPACE
 from seq2seq.data.tokenizer import Tokenizer
-from seq2seq.forced import Forced
 from seq2seq.special import EOS, UNK
-from seq2seq.translation import TranslatedHypothesis, one_line
+from seq2seq.translation.alignment import align_words
+from seq2seq.translation.forced import Forced
+from seq2seq.translation.result import TranslatedHypothesis, one_line
 
 
 class Annotator:

@@ -11,10 +11,10 @@ import pytest
 import sacrebleu
 from oracles import edit_distance
 
-from seq2seq import rates
 from seq2seq.errors import DataError
-from seq2seq.metrics import LOWER_IS_BETTER, METRICS, Score, build_sentence_scorer, score
 from seq2seq.recipe import Evaluation, Metric
+from seq2seq.scoring import rates
+from seq2seq.scoring.metrics import LOWER_IS_BETTER, METRICS, Score, build_sentence_scorer, score
 
 WORDS = ["Der", "Hund", "läuft", "über", "die", "Straße", ",", "U.S.", "3,50", "Euro.", "„ja“"]
 DIGITS = 12
@@ -240,7 +240,9 @@ def test_unequal_or_missing_lines_are_the_users_errors() -> None:
 
 
 def test_importing_costs_neither_torch_nor_sacrebleu() -> None:
-    program = "import sys, seq2seq.metrics; print({'torch', 'sacrebleu'} & set(sys.modules))"
+    program = (
+        "import sys, seq2seq.scoring.metrics; print({'torch', 'sacrebleu'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seq2seq.answers import Json, JsonLines, Shown, Text, Tsv, skip_answered
 from seq2seq.errors import DataError, UserError
-from seq2seq.translation import TranslatedHypothesis, Translation
+from seq2seq.translation.answers import Json, JsonLines, Shown, Text, Tsv, skip_answered
+from seq2seq.translation.result import TranslatedHypothesis, Translation
 
 HYPOTHESIS = TranslatedHypothesis(
     "x y", -0.5, -1.0, ["_x", "_y"], [-0.25, -0.5, -0.25], np.eye(2, 3), [(0, 0), (1, 1)]

@@ -187,7 +187,7 @@ def _ter(section: Evaluation) -> Metric:
 
 
 def _rate(name: Literal["accuracy", "wer", "cer"], section: Evaluation) -> Metric:
-    from seq2seq.rates import RATES
+    from seq2seq.scoring.rates import RATES
 
     return RATES[name](section.lowercase)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from seq2seq.alignment import split_words
 from seq2seq.data.sentences import Part, join, joints
+from seq2seq.translation.alignment import split_words
 
 if TYPE_CHECKING:
     import numpy as np

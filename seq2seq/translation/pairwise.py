@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from seq2seq.metrics import build_sentence_scorer
+from seq2seq.scoring.metrics import build_sentence_scorer
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Evaluation

@@ -2,11 +2,11 @@ import pytest
 import torch
 from tiny import KINDS, TGT_VOCAB, build_model
 
-from seq2seq import forced
-from seq2seq.forced import force
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.search.beam import beam_search
 from seq2seq.special import BOS, EOS
+from seq2seq.translation import forced
+from seq2seq.translation.forced import force
 
 CPU = torch.device("cpu")
 SOURCES = [[5, 8, 4, EOS], [4, EOS], [8, 6, EOS], [7, 7, 8, 5, 6, EOS], [EOS]]

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from seq2seq.data.sentences import Part, join
-from seq2seq.translation import TranslatedHypothesis, Translation, join_translations, one_line
+from seq2seq.translation.result import (
+    TranslatedHypothesis,
+    Translation,
+    join_translations,
+    one_line,
+)
 
 
 def random_part(rng: random.Random) -> tuple[Part, Translation]:
