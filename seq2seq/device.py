@@ -36,6 +36,14 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether every layer can be computed in bfloat16, at whatever speed.
+
+    On CPUs it is the LSTM that may not: oneDNN makes it from AVX-512 on.
+    """
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether matrix products in bfloat16 are faster than in float32."""
     if device.type == "cuda":
@@ -80,9 +88,12 @@ def check_precision(device: torch.device, precision: str) -> None:
         SettingsError: it can't.
     """
     if precision == "float16" and device.type != "cuda":
-        raise SettingsError(
-            [f"training.precision: float16 needs a GPU, not '{device.type}'; use 'auto'"]
-        )
+        problem = f"float16 needs a GPU, not '{device.type}'"
+    elif precision == "bfloat16" and not has_bfloat16(device):
+        problem = "this CPU has no bfloat16"
+    else:
+        return
+    raise SettingsError([f"training.precision: {problem}; use 'auto'"])
 
 
 def be_deterministic() -> None:

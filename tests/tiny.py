@@ -3,15 +3,21 @@
 import itertools
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
+from seq2seq.device import has_bfloat16
 from seq2seq.model.recurrent import Recurrent
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import EOS, PAD
 
 SRC_VOCAB, TGT_VOCAB = 11, 9
+
+needs_bfloat16 = pytest.mark.skipif(
+    not has_bfloat16(torch.device("cpu")), reason="this CPU has no bfloat16"
+)
 
 DECODERS = [
     *itertools.product(("bahdanau", "luong", "dot"), ("first_layer", "input", "conditional", None)),

@@ -60,9 +60,22 @@ def test_each_process_has_its_gpu(monkeypatch, name):
 
 def test_half_precision_is_for_gpus():
     check_precision(torch.device("cuda"), "float16")
-    check_precision(CPU, "bfloat16")
     with pytest.raises(SettingsError, match="precision: float16 needs a GPU, not 'cpu'; use 'auto"):
         check_precision(CPU, "float16")
+
+
+def test_a_cpu_without_bfloat16_refuses_it_and_all_others_train_in_it():
+    cell = torch.nn.LSTM(3, 5)
+    try:
+        check_precision(CPU, "bfloat16")
+    except SettingsError as error:
+        assert str(error) == "training.precision: this CPU has no bfloat16; use 'auto'"
+        with pytest.raises(RuntimeError), autocast(CPU, "bfloat16"):
+            cell(torch.ones(4, 2, 3))
+    else:
+        with autocast(CPU, "bfloat16"):
+            cell(torch.ones(4, 2, 3))[0].sum().backward()
+    check_precision(torch.device("cuda"), "bfloat16")
 
 
 @pytest.fixture

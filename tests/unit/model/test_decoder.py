@@ -10,6 +10,7 @@ from tiny import (
     build_model,
     build_section,
     layers_of,
+    needs_bfloat16,
     random_source,
     random_target,
     randomise,
@@ -255,6 +256,7 @@ def test_locked_dropout_takes_the_same_units_at_all_steps(feeding, place):
     assert not torch.equal(free, free[:, :1].expand_as(free))
 
 
+@needs_bfloat16
 @every_kind
 def test_bfloat16_is_near(keys):
     model = build(keys)

@@ -7,6 +7,7 @@ from tiny import (
     TGT_VOCAB,
     build_model,
     build_section,
+    needs_bfloat16,
     random_source,
     random_target,
     weights_of,
@@ -70,6 +71,7 @@ def test_every_weight_is_of_use(keys, tied):
     assert not unused
 
 
+@needs_bfloat16
 @pytest.mark.parametrize("rnn_type", RNNS)
 def test_every_weight_of_every_cell_is_of_use_in_bfloat16_too(rnn_type):
     keys = {"rnn_type": rnn_type, "embedding_dim": 32, "hidden_size": 32, "num_layers": 3}

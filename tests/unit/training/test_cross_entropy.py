@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pairs import gradients, gradients_of, make_batch, same, section
-from tiny import DECODERS, build_model
+from tiny import DECODERS, build_model, needs_bfloat16
 
 from seq2seq.recipe import Training
 from seq2seq.special import EOS, PAD
@@ -70,6 +70,7 @@ def test_predictions_are_learnt_from_as_if_they_were_read():
     same(our_gradients, their_gradients, atol=1e-5, rtol=1e-4)
 
 
+@needs_bfloat16
 def test_all_weights_learn_from_predictions_in_bfloat16():
     settings = section(teacher_forcing=0.5, precision="bfloat16")
     _, found = gradients(CrossEntropy(settings, 1), build_model(), make_batch())
