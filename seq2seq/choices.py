@@ -115,14 +115,16 @@ def _rules(
         reason = f"{corpus.shared_letters:.0%} of the letters are shared"
         yield Choice("tokenizer.joint", joint, reason)
 
-    for i, part in enumerate(("encoder", "decoder")):
+    parts = {"encoder": 0, "decoder": 1} if recipe.model.reads_source else {"decoder": 1}
+    for part, i in parts.items():
         yield Choice(f"model.{part}.embedding_dim", size.embedding_dim, size_reason)
         yield Choice(f"model.{part}.hidden_size", size.hidden_size[i], size_reason)
         yield Choice(f"model.{part}.num_layers", size.num_layers[i], size_reason)
     yield Choice("model.dropout", size.dropout, size_reason)
     # Embeddings of pieces that are seen seldom learn from both of their places (Press & Wolf 2017).
     if corpus.pairs <= 300_000 and (table is TEXT or joint):
-        yield Choice("model.tied_embeddings", "three_way" if joint else "two_way", size_reason)
+        ways = "three_way" if joint and recipe.model.reads_source else "two_way"
+        yield Choice("model.tied_embeddings", ways, size_reason)
     else:
         yield Choice("model.tied_embeddings", None, size_reason)
 
@@ -141,7 +143,8 @@ def _rules(
     yield _max_epochs(training, corpus, updates, corpus.pairs * per_unit / batch_size)
     if training.optimizer in ("adam", "adamw"):
         yield Choice("training.learning_rate", size.learning_rate, size_reason)
-    yield Choice("training.src_word_dropout", size.word_dropout, size_reason)
+    if recipe.model.reads_source:
+        yield Choice("training.src_word_dropout", size.word_dropout, size_reason)
     yield Choice("training.tgt_word_dropout", size.word_dropout, size_reason)
     # An average over the last twentieth of training or so.
     decay = 0.998 if updates < 10_000 else 0.999 if updates < 50_000 else 0.9995

@@ -1,8 +1,8 @@
-"""Translating and scoring the test sets of a run."""
+"""Translating and scoring the test sets of a run, or measuring a language model on them."""
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,14 +13,23 @@ from seq2seq.data.corpus import read_pairs
 from seq2seq.data.glossary import digest_glossary
 from seq2seq.files import digest, read_record, write_record, write_text
 from seq2seq.parallel import ALONE, World
-from seq2seq.run import CheckpointName, Run
+from seq2seq.run import CheckpointName, Run, digest_language_model
 from seq2seq.scoring.metrics import Score, score
 from seq2seq.scoring.suspicion import suspicions
 
 if TYPE_CHECKING:
     from seq2seq.translate import Translator
+    from seq2seq.translation.models import Models
 
 Pairs = list[tuple[str, str]]
+Measured = tuple[list[str], list[Score]]
+"""A line for each of a test set, and scores."""
+
+Measure = Callable[[str, Pairs], Measured]
+"""What is made of a test set, by its name."""
+
+PERPLEXITY = "PPL"
+"""Score of language models: perplexity of a piece."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +52,8 @@ def evaluate(
 
     The translations go to `evaluation/NAME.hyp`, the scores with the settings that gave them to
     `evaluation/scores.json`. A test set that stands there with the same weights, settings and
-    pairs is not translated again.
+    pairs is not translated again. Of a language model the score is perplexity, and the file has
+    the log-probability of each line instead.
 
     Args:
         run_dir: the run directory.
@@ -74,21 +84,50 @@ def evaluate(
         "weights": [digest(one.existing_checkpoint(checkpoint)) for one in runs],
         "decoding": decoding.model_dump(mode="json", exclude=_NO_PART),
         "glossary": digest_glossary(decoding),
+        "language_model": digest_language_model(decoding),
         "evaluation": saved.evaluation.model_dump(mode="json"),
     }
     tests = _stored(run, settings)
     pairs = {name: list(read_pairs(test, data, "test")) for name, test in data.test.items()}
     missing = {name: own for name, own in pairs.items() if not _is_done(run, name, own, tests)}
     if missing:
-        from seq2seq.translate import Translator  # not for stored scores, as it takes seconds
-
-        load = partial(Translator.load, run_dir, ensemble=ensemble, weights=weights)
-        translator = load(decoding=decoding, device=device, checkpoint=checkpoint, world=world)
+        measure = _build_measure(runs, weights, decoding, device, checkpoint, world)
         with run.locked(run.evaluation):
             for name, own in missing.items():
-                world.once(_store, run, settings, name, own, _translate(translator, name, own))
+                world.once(_store, run, settings, name, own, *measure(name, own))
         tests = _stored(run, settings)
     return {name: [_score(one) for one in tests[name]["scores"]] for name in data.test}
+
+
+def _build_measure(
+    runs: Sequence[Run],
+    weights: Sequence[float] | None,
+    decoding: recipe.Decoding,
+    device: str | None,
+    checkpoint: CheckpointName,
+    world: World,
+) -> Measure:
+    # Not for stored scores, as it takes seconds.
+    from seq2seq.translate import Translator
+    from seq2seq.translation.models import Models
+
+    first, *others = [run.path for run in runs]
+    saved = runs[0].load_recipe()
+    if not saved.model.reads_source:
+        models = Models.load(
+            first, ensemble=others, weights=weights, device=device, checkpoint=checkpoint
+        )
+        return partial(_find_perplexity, models)
+    translator = Translator.load(
+        first,
+        ensemble=others,
+        weights=weights,
+        decoding=decoding,
+        device=device,
+        checkpoint=checkpoint,
+        world=world,
+    )
+    return partial(_translate, translator, saved.evaluation)
 
 
 def _is_done(run: Run, name: str, pairs: Pairs, tests: dict[str, Any]) -> bool:
@@ -101,16 +140,21 @@ def _key(pairs: Pairs) -> str:
 
 
 def _store(
-    run: Run, settings: dict[str, Any], name: str, pairs: Pairs, hypotheses: list[str]
+    run: Run,
+    settings: dict[str, Any],
+    name: str,
+    pairs: Pairs,
+    lines: list[str],
+    scores: list[Score],
 ) -> None:
-    """Score the translations of a test set, and write both beside those of the others."""
-    section = run.load_recipe().evaluation
-    sources, references = map(list, zip(*pairs, strict=True))
-    scores = score(hypotheses, [references], section)
+    """Write what was made of a test set, and its scores, beside those of the others."""
     hyp = run.hypotheses(name)
-    for message in suspicions(str(hyp), hypotheses, [references], section, sources):
-        logger.warning("warning: %s", message)
-    write_text(hyp, "".join(hypothesis + "\n" for hypothesis in hypotheses))
+    if scores[0].name != PERPLEXITY:
+        section = run.load_recipe().evaluation
+        sources, references = map(list, zip(*pairs, strict=True))
+        for message in suspicions(str(hyp), lines, [references], section, sources):
+            logger.warning("warning: %s", message)
+    write_text(hyp, "".join(line + "\n" for line in lines))
     test = {
         "hyp": digest(hyp),
         "scores": [asdict(one) for one in scores],
@@ -120,14 +164,33 @@ def _store(
     write_record(run.evaluation / _SCORES, record)
 
 
-def _translate(translator: "Translator", name: str, pairs: Pairs) -> list[str]:
+def _translate(
+    translator: "Translator", section: recipe.Evaluation, name: str, pairs: Pairs
+) -> Measured:
+    """Translations, and their scores."""
     hypotheses = []
     for translation in translator.translate(src for src, _ in pairs):
         hypotheses.append(translation.text)
         if len(hypotheses) % 100 == 0:
             count = f"{len(hypotheses):,} of {len(pairs):,}"
             logger.info("translating %s: %s", name, count, extra={"progress": True})
-    return hypotheses
+    return hypotheses, score(hypotheses, [[tgt for _, tgt in pairs]], section)
+
+
+def _find_perplexity(models: "Models", name: str, pairs: Pairs) -> Measured:
+    """Log-probabilities, and the perplexity of all lines together, per piece and per word."""
+    from seq2seq.probability import find_probabilities, perplexity
+
+    lines, log_prob, pieces, words = [], 0.0, 0, 0
+    for one in find_probabilities(models, pairs):
+        lines.append(f"{one.log_prob:.4f}")
+        log_prob += one.log_prob
+        pieces, words = pieces + len(one.log_probs), words + len(one.words)
+    scores = []
+    for title, unit, count in ((PERPLEXITY, "piece", pieces), ("word PPL", "word", words)):
+        signature = f"unit:{unit}|count:{count}|end:counted|case:mixed"
+        scores.append(Score(title, perplexity(log_prob, count), signature, None))
+    return lines, scores
 
 
 def _stored(run: Run, settings: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -135,7 +135,8 @@ def _prepare_train(
 ) -> list[recipes.Corpus]:
     """Encode the training pairs; the corpora that they come from, synthetic ones included."""
     data, with_text = recipe.data, recipe.tokenizer.sampling > 0
-    limits = Limits(data.max_length, data.max_ratio)
+    limits = Limits(data.max_length, data.max_ratio, recipe.model.reads_source)
+    bounds = {key: getattr(data, key) for key in ("max_length", "max_ratio")}
     origins: dict[str, Sequence[recipes.Corpus]] = {"pairs": data.train}
     origins |= synthesise(recipe, run, digests)
     if not data.distillation.keep_original:
@@ -147,7 +148,7 @@ def _prepare_train(
         run,
         "train",
         # Caches of older versions don't know whose their lines are.
-        content_key(coding, text, asdict(limits), with_text, *[_LINES] * _is_mixed(data)),
+        content_key(coding, text, bounds, with_text, *[_LINES] * _is_mixed(data)),
         lambda: _read_origins(origins, data, lines),
         tokenizers,
         limits,
@@ -237,7 +238,10 @@ def _count_or_recall(recipe: recipes.Recipe, run: Run, key: str) -> Statistics:
     found = read_record(run.data / _STATISTICS)
     if found is not None and (found.pop("key") == key or run.is_trained):
         return Statistics.from_dict(found)
-    return count_statistics(read_pairs(recipe.data.train, recipe.data, "train"))
+    pairs = read_pairs(recipe.data.train, recipe.data, "train")
+    if not recipe.model.reads_source:
+        pairs = ((tgt, tgt) for _, tgt in pairs)  # like the pairs of one language with itself
+    return count_statistics(pairs)
 
 
 def _complete(

@@ -1,19 +1,42 @@
 """How likely models hold given translations to be."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
+import torch
 
+from seq2seq.data.tokenizer import Tokenizer
+from seq2seq.model.ensemble import Ensemble
 from seq2seq.special import EOS
-from seq2seq.translate import Translator
 from seq2seq.translation.alignment import split_words, word_shares
 from seq2seq.translation.forced import force
 
 WINDOW = 2048
 """Pairs read before the first is answered."""
+
+
+class Predictor(Protocol):
+    """Models that predict together, as `Models` and a `Translator` are."""
+
+    @property
+    def exact(self) -> Ensemble:
+        """In the arithmetic of training."""
+
+    @property
+    def sources(self) -> Sequence[Tokenizer]:
+        """What each of them reads the source with."""
+
+    @property
+    def target(self) -> Tokenizer:
+        """Of their output."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
 
 
 @dataclass(frozen=True)
@@ -54,35 +77,34 @@ def perplexity(log_prob: float, count: int) -> float:
 
 
 def find_probabilities(
-    translator: Translator, pairs: Iterable[tuple[str, str]]
+    models: Predictor, pairs: Iterable[tuple[str, str]]
 ) -> Iterator[Probability]:
     """How likely each target is as a translation of its source.
 
     Args:
-        translator: the models; how it searches has no part in this.
+        models: what knows; language models ignore the source.
         pairs: source and target texts.
     """
     remaining, start = iter(pairs), 0
     while chunk := list(islice(remaining, WINDOW)):
         sources = [
-            [[*ids, EOS] for ids in own.encode([src for src, _ in chunk])]
-            for own in translator.sources
+            [[*ids, EOS] for ids in own.encode([src for src, _ in chunk])] for own in models.sources
         ]
-        targets = [[*ids, EOS] for ids in translator.target.encode([tgt for _, tgt in chunk])]
-        found = force(translator.exact, sources, targets, translator.device)
+        targets = [[*ids, EOS] for ids in models.target.encode([tgt for _, tgt in chunk])]
+        found = force(models.exact, sources, targets, models.device)
         rows = zip(chunk, targets, found, strict=True)
         for line, ((src, tgt), ids, forced) in enumerate(rows, start):
-            tokens, log_probs = translator.target.pieces(ids), forced.log_probs
-            words = _per_word(translator, tgt, ids[:-1], log_probs)
+            tokens, log_probs = models.target.pieces(ids), forced.log_probs
+            words = _per_word(models, tgt, ids[:-1], log_probs)
             yield Probability(line, src, tgt, tokens, log_probs, words)
         start += len(chunk)
 
 
 def _per_word(
-    translator: Translator, text: str, ids: list[int], log_probs: list[float]
+    models: Predictor, text: str, ids: list[int], log_probs: list[float]
 ) -> list[tuple[str, float]]:
-    surfaces = translator.target.surfaces(text)
-    order = -1 if translator.target.is_reversed else 1
+    surfaces = models.target.surfaces(text)
+    order = -1 if models.target.is_reversed else 1
     shares = word_shares(surfaces[::order])
     values = np.array(log_probs[: len(ids)][::order]) @ shares
     end = ("</s>", log_probs[-1])

@@ -5,17 +5,18 @@ Its sections are in `seq2seq.sections`; everybody else takes them from here.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seq2seq import settings
-from seq2seq.sections.conflicts import find_conflicts, find_missing_files
+from seq2seq.sections.conflicts import find_conflicts
 from seq2seq.sections.data import Data as Data
 from seq2seq.sections.data import Tokenizer as Tokenizer
 from seq2seq.sections.decoding import Decoding as Decoding
 from seq2seq.sections.decoding import Evaluation as Evaluation
 from seq2seq.sections.decoding import Metric as Metric
+from seq2seq.sections.files import find_missing_files
 from seq2seq.sections.model import AttentionType as AttentionType
 from seq2seq.sections.model import Decoder as Decoder
 from seq2seq.sections.model import Encoder as Encoder
@@ -61,6 +62,17 @@ class Recipe(Section):
 
     evaluation: Evaluation = Evaluation()
     """Scores."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rank_language_models_by_loss(cls, given: Any) -> Any:
+        match given:
+            case {"model": {"type": "language_model"}, **others}:
+                training = others.get("training", {})
+                if isinstance(training, dict):
+                    training = {"early_stopping_metric": "loss"} | training
+                return given | {"training": training}
+        return given
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), *, check_files: bool = True) -> Recipe:

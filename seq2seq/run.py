@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from seq2seq.data.tokenizer import Tokenizers, load_tokenizers
 from seq2seq.errors import DataError, RunError
-from seq2seq.files import damaged_file, locked, previous_path, told, write_text
-from seq2seq.recipe import Recipe, changed_keys, dump_recipe, load_recipe
+from seq2seq.files import damaged_file, digest, locked, previous_path, told, write_text
+from seq2seq.recipe import Decoding, Recipe, changed_keys, dump_recipe, load_recipe
 
 if TYPE_CHECKING:
     from seq2seq.model.seq2seq import Seq2Seq
@@ -201,3 +201,10 @@ class Run:
         model = Seq2Seq(self.load_recipe().model, len(tokenizers.src), len(tokenizers.tgt))
         load_weights(model, saved.part("average") or saved.part("model"))
         return model.eval()
+
+
+def digest_language_model(decoding: Decoding) -> str | None:
+    """Of the weights that search is to use, if there are any."""
+    if decoding.language_model is None:
+        return None
+    return digest(Run(Path(decoding.language_model)).existing_checkpoint("best"))

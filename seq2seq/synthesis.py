@@ -16,7 +16,7 @@ from seq2seq.data.corpus import read_lines, read_pairs
 from seq2seq.data.glossary import digest_glossary
 from seq2seq.errors import DataError, RunError
 from seq2seq.files import drop_unfinished
-from seq2seq.run import Run
+from seq2seq.run import Run, digest_language_model
 from seq2seq.stages import Digests, building, content_key, is_done
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def _back_translation(data: recipes.Data, names: Sequence[str], digests: Digests
 
 
 def _decoding(
-    key: str, runs: Sequence[Run], beam_size: int, src: str, tgt: str
+    key: str, runs: Sequence[Run], beam_size: int, src: str | None, tgt: str | None
 ) -> recipes.Decoding:
     """Search settings of the first run; all of the runs must translate from src into tgt.
 
@@ -136,8 +136,8 @@ def _carry_out(stage: Stage, device: str, run: Run, digests: Digests) -> Path:
     ]
     models = [[digests.of_file(file) for file in own if file.is_file()] for own in files]
     settings = stage.decoding.model_dump(mode="json", exclude={"batch_size"})
-    glossary = digest_glossary(stage.decoding)
-    key = content_key(models, settings, glossary, stage.text_key, stage.tag)
+    files_of_search = [digest_glossary(stage.decoding), digest_language_model(stage.decoding)]
+    key = content_key(models, settings, files_of_search, stage.text_key, stage.tag)
     if is_done(run, folder, key, stage.key):
         return folder
     with building(folder, key, goes_on=True) as partial:

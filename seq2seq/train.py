@@ -168,6 +168,7 @@ def build_trainer(
         _take_weights(model, first, recipe, tokenizers)
         weights = digest(first.existing_checkpoint("best"))
         key = digest(f"{key} {weights}".encode())
+    scorer = _dev_scorer if recipe.model.reads_source else _no_scorer
     return Trainer(
         recipe.training,
         model,
@@ -175,9 +176,7 @@ def build_trainer(
         OBJECTIVES[recipe.training.objective](
             recipe.training, recipe.seed, _sentence_scores(recipe, prepared)
         ),
-        Validator(
-            recipe.training, prepared.dev, _dev_scorer(recipe, prepared, device, world), world
-        ),
+        Validator(recipe.training, prepared.dev, scorer(recipe, prepared, device, world), world),
         run,
         recipe.seed,
         key,
@@ -201,6 +200,11 @@ def _take_weights(model: Seq2Seq, run: Run, recipe: Recipe, tokenizers: Tokenize
             f"{there}"
         )
     load_weights(model, theirs)
+
+
+def _no_scorer(recipe: Recipe, prepared: Prepared, device: torch.device, world: World) -> DevScorer:
+    """Nothing of a language model, which translates nothing."""
+    return lambda model, num_lines=None, max_length=None: {}
 
 
 def _dev_scorer(

@@ -14,7 +14,7 @@ from seq2seq import recipe
 from seq2seq.data.batch import pad
 from seq2seq.data.sentences import Part, split_long, split_sentences
 from seq2seq.data.tokenizer import Tokenizers
-from seq2seq.device import decoding_precision, resolve_device, tune_memory
+from seq2seq.device import decoding_precision
 from seq2seq.errors import RunError
 from seq2seq.model.coverage import Coverage
 from seq2seq.model.ensemble import Ensemble
@@ -22,7 +22,7 @@ from seq2seq.model.precision import for_search
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.model.shortlist import Shortlister
 from seq2seq.parallel import ALONE, World
-from seq2seq.run import CheckpointName, Run
+from seq2seq.run import CheckpointName
 from seq2seq.search.build import Search
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.mbr import Utilities, expected_utilities
@@ -30,6 +30,7 @@ from seq2seq.search.requests import Request
 from seq2seq.special import EOS
 from seq2seq.translation.details import Annotator
 from seq2seq.translation.forced import force
+from seq2seq.translation.models import Models, check_pieces
 from seq2seq.translation.pairwise import build_pairwise
 from seq2seq.translation.requests import Requests
 from seq2seq.translation.result import (
@@ -64,6 +65,7 @@ class Translator:
         decoding: settings.
         device: where the models are.
         weights: by which the models count; by default all alike.
+        language_model: which joins them in search, by `decoding.language_model_weight`.
         shortlister: what narrows search down; by default nothing does.
         longest: source pieces, at most, that the models know from training, if known.
         utilities: of texts against each other, to choose by minimum Bayes risk.
@@ -78,13 +80,19 @@ class Translator:
         device: torch.device,
         *,
         weights: Sequence[float] | None = None,
+        language_model: Seq2Seq | None = None,
         shortlister: Shortlister | None = None,
         longest: int | None = None,
         utilities: Utilities | None = None,
         world: World = ALONE,
     ) -> None:
         precision = decoding_precision(device, decoding.precision)
-        self.ensemble = Ensemble([for_search(model, precision) for model in models], weights)
+        self.ensemble = Ensemble(
+            [for_search(model, precision) for model in models],
+            weights,
+            None if language_model is None else for_search(language_model, precision),
+            decoding.language_model_weight,
+        )
         self.exact = Ensemble(models, weights)
         self.shortlister = shortlister
         self.sources = [each.src for each in tokenizers]
@@ -132,33 +140,24 @@ class Translator:
             DataError: the glossary cannot be read, or has words that the models don't know.
             SettingsError: this machine has no such device.
         """
-        if weights is not None and len(weights) != 1 + len(ensemble):
-            raise RunError(
-                f"{run_dir}: {len(weights)} weights for {1 + len(ensemble)} runs; give one for each"
-            )
-        tune_memory()
-        runs = [Run(Path(path)) for path in (run_dir, *ensemble)]
-        recipes = [run.load_recipe() for run in runs]
-        saved = recipes[0]
-        where = resolve_device(device or saved.device)
-        tokenizers = [run.load_tokenizers() for run in runs]
-        _check_vocabularies(runs, tokenizers)
-        models = [
-            run.load_model(own, checkpoint).to(where)
-            for run, own in zip(runs, tokenizers, strict=True)
-        ]
-        longest = min(own.data.max_length for own in recipes)
+        models = Models.load(
+            run_dir, ensemble=ensemble, weights=weights, device=device, checkpoint=checkpoint
+        )
+        models.must_read_source()
+        saved, where = models.recipes[0], models.device
+        run, tokenizers = models.runs[0], models.tokenizers[0]
         decoding = decoding or saved.decoding
-        shorten = partial(build_shortlister, runs[0], tokenizers[0], decoding.shortlist, where)
+        shorten = partial(build_shortlister, run, tokenizers, decoding.shortlist, where)
         utilities = decoding.mbr and build_pairwise(decoding.mbr, saved.evaluation)
         return cls(
-            models,
-            tokenizers,
+            models.networks,
+            models.tokenizers,
             decoding,
             where,
             weights=weights,
+            language_model=_load_language_model(models, decoding),
             shortlister=world.in_turn(shorten),
-            longest=longest,
+            longest=min(own.data.max_length for own in models.recipes),
             utilities=utilities or None,
             world=world,
         )
@@ -332,14 +331,17 @@ class Translator:
         return results
 
 
-def _check_vocabularies(runs: Sequence[Run], tokenizers: Sequence[Tokenizers]) -> None:
-    vocabulary = tokenizers[0].tgt.vocabulary
-    for run, own in zip(runs, tokenizers, strict=True):
-        if own.tgt.vocabulary != vocabulary:
-            raise RunError(
-                f"{run.path}: has another target vocabulary than {runs[0].path}; train the runs of "
-                "an ensemble with one tokenizer"
-            )
+def _load_language_model(models: Models, decoding: recipe.Decoding) -> Seq2Seq | None:
+    if decoding.language_model is None or decoding.language_model_weight == 0:
+        return None
+    found = Models.load(decoding.language_model, device=models.device.type)
+    if found.recipes[0].model.reads_source:
+        raise RunError(
+            f"decoding.language_model: {decoding.language_model} translates; name a run of "
+            "model.type: language_model"
+        )
+    check_pieces(found.runs[0], found.tokenizers[0], models.runs[0], models.tokenizers[0])
+    return found.networks[0].to(models.device)
 
 
 def _in_full(found: list[list[Hypothesis]], ids: Sequence[int]) -> list[list[Hypothesis]]:

@@ -20,8 +20,8 @@ HELP = "say how likely a run holds given translations to be"
 DESCRIPTION = """
 Say how likely a run holds each line of TGT to be as the translation of the same line of SRC, for
 reranking and cleaning: natural log-probability, tab, perplexity of its pieces (end mark counted).
-Without files, pairs are read from standard input, source and target between a tab. Those of all
-lines together are told on stderr.
+Without files, pairs are read from standard input, source and target between a tab. A language model
+reads the lines of one file, or of standard input. Those of all lines together are told on stderr.
 """
 EXAMPLE = "seq2seq probability runs/quickstart input.en output.de"
 LOG = False
@@ -30,7 +30,8 @@ LOG = False
 def add_arguments(parser: ArgumentParser) -> None:
     """Its words."""
     add_models(parser)
-    parser.add_argument("src", nargs="?", type=Path, metavar="SRC", help="file of source lines")
+    text = "file of source lines, or of text for a language model"
+    parser.add_argument("src", nargs="?", type=Path, metavar="SRC", help=text)
     parser.add_argument("tgt", nargs="?", type=Path, metavar="TGT", help="file of translations")
     shown = parser.add_mutually_exclusive_group()
     text = "after a tab, give each piece and its log-probability"
@@ -43,34 +44,47 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Writes the probability of each pair."""
-    if arguments.src is not None and arguments.tgt is None:
-        raise UserError("seq2seq probability: give SRC and TGT, or pairs on standard input")
-    pairs = _read_pairs(arguments.src, arguments.tgt)
-    from seq2seq.probability import find_probabilities, perplexity
-    from seq2seq.translate import Translator
+    from seq2seq.run import Run
 
-    translator = Translator.load(
+    reads_source = Run(arguments.run).load_recipe().model.reads_source
+    if not reads_source:
+        if arguments.tgt is not None:
+            raise UserError(
+                f"seq2seq probability: {arguments.run} is a language model and reads no source; "
+                "give one file"
+            )
+        pairs = _read_texts(arguments.src)
+    elif arguments.src is not None and arguments.tgt is None:
+        raise UserError("seq2seq probability: give SRC and TGT, or pairs on standard input")
+    else:
+        pairs = _read_pairs(arguments.src, arguments.tgt)
+    from seq2seq.probability import find_probabilities, perplexity
+    from seq2seq.translation.models import Models
+
+    models = Models.load(
         arguments.run,
         ensemble=arguments.ensemble,
+        weights=arguments.ensemble_weights,
         device=arguments.device,
         checkpoint=arguments.checkpoint,
     )
     lines, total, count = 0, 0.0, 0
-    for one in find_probabilities(translator, pairs):
-        print(_format(one, arguments), flush=True)
+    for one in find_probabilities(models, pairs):
+        print(_format(one, arguments, reads_source), flush=True)
         lines, total, count = lines + 1, total + one.log_prob, count + len(one.tokens)
     if count:
-        text = f"{lines:,} pairs: log-probability {total:.2f}, perplexity"
+        what = "pairs" if reads_source else "lines"
+        text = f"{lines:,} {what}: log-probability {total:.2f}, perplexity"
         print(text, f"{perplexity(total, count):.4f}", file=sys.stderr)
     return 0
 
 
-def _format(one: Probability, arguments: Namespace) -> str:
+def _format(one: Probability, arguments: Namespace, reads_source: bool) -> str:
     if arguments.json:
         return dump(
             {
                 "line": one.line + 1,
-                "src": one.src,
+                **({"src": one.src} if reads_source else {}),
                 "tgt": one.tgt,
                 "log_prob": one.log_prob,
                 "perplexity": one.perplexity,
@@ -87,6 +101,13 @@ def _format(one: Probability, arguments: Namespace) -> str:
     cells = [f"{one.log_prob:.4f}", f"{one.perplexity:.4f}"]
     shown = " ".join(f"{text} {value:.4f}" for text, value in parts)
     return "\t".join([*cells, shown] if shown else cells)
+
+
+def _read_texts(path: Path | None) -> Iterator[tuple[str, str]]:
+    from seq2seq.data.corpus import read_lines
+
+    lines = read_lines(sys.stdin.buffer, "standard input") if path is None else read_lines(path)
+    return (("", line) for line in lines)
 
 
 def _read_pairs(src: Path | None, tgt: Path | None) -> Iterator[tuple[str, str]]:

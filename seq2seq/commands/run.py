@@ -36,12 +36,26 @@ def run(arguments: Namespace) -> int:
 
     path = Path(recipe.output_dir)
     scores = evaluate(path, world=arguments.world)
+    if not recipe.model.reads_source:
+        _show_texts(recipe, path)
+        print(format_scores(scores), end="")
+        print(f"\nTo write more:\n  seq2seq generate {shlex.quote(str(path))} -n 10")
+        return 0
     shown = _show_translations(recipe, path, list(scores))
     print(format_scores(scores), end="")
     command = f"seq2seq translate {shlex.quote(str(path))}"
     print(f"\nTo translate:\n  echo {shlex.quote(shown)} | {command}")
     print(f"  {command} < FILE.{recipe.data.src} > FILE.{recipe.data.tgt}")
     return 0
+
+
+def _show_texts(recipe: Recipe, run: Path) -> None:
+    """Prints what a language model writes."""
+    from seq2seq.generate import Generator
+
+    decoding = recipe.decoding.model_copy(update={"sampling": True, "n_best": 1})
+    texts = Generator.load(run, decoding).generate([""] * NUM_SHOWN)
+    print("\n" + "".join(f"  {one.text}\n" for found in texts for one in found))
 
 
 def _show_translations(recipe: Recipe, run: Path, tests: list[str]) -> str:

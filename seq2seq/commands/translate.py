@@ -136,7 +136,7 @@ def _choose_format(arguments: Namespace, decoding: Decoding) -> tuple[Format, Sh
     if name == "jsonl":
         from seq2seq.run import Run
 
-        field = arguments.field or Run(arguments.run).load_recipe().data.src
+        field = arguments.field or Run(arguments.run).load_recipe().data.src or "text"
         return JsonLines(shown, field, arguments.into or "translation"), shown
     return (Json if arguments.json else Text)(shown), shown
 

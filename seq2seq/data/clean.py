@@ -16,10 +16,12 @@ class Limits:
     Attributes:
         max_length: Most pieces on a side.
         max_ratio: Most pieces of the longer side for each piece of the shorter one.
+        reads_source: Whether there is a source side; without one the target alone is judged.
     """
 
     max_length: int
     max_ratio: float
+    reads_source: bool = True
 
     def judge(
         self, src_lengths: npt.NDArray[np.int64], tgt_lengths: npt.NDArray[np.int64]
@@ -29,6 +31,8 @@ class Limits:
         Returns:
             For each pair `KEPT` or the first of `BLANK`, `TOO_LONG`, `TOO_LOPSIDED` that applies.
         """
+        if not self.reads_source:
+            src_lengths = tgt_lengths
         shorter = np.minimum(src_lengths, tgt_lengths)
         longer = np.maximum(src_lengths, tgt_lengths)
         verdicts = np.full(len(shorter), KEPT, dtype=np.int8)

@@ -14,6 +14,7 @@ from seq2seq.errors import DataError
 
 Use = Literal["train", "dev", "test"]
 Pair = tuple[str, str]
+Columns = tuple[str | None, str]
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -62,7 +63,8 @@ def read_pairs(corpora: Sequence[recipe.Corpus], data: recipe.Data, use: Use) ->
 
     Args:
         corpora: Where the pairs are.
-        data: Its languages name files and columns.
+        data: Its languages name files and columns. Without a source language the source of each
+            pair is blank.
         use: What the pairs are for, which is the default split of `datasets` data sets.
 
     Raises:
@@ -74,14 +76,27 @@ def read_pairs(corpora: Sequence[recipe.Corpus], data: recipe.Data, use: Use) ->
 
 def _read_corpus(corpus: recipe.Corpus, data: recipe.Data, use: Use) -> Iterator[Pair]:
     files = corpus.files(data.src, data.tgt)
-    columns = corpus.columns or (data.src, data.tgt)
-    if corpus.kind == "pair":
-        return _read_parallel(*files)
+    # Of the source, if there is one, and of the target.
+    columns: Columns = (data.src, data.tgt)
     if corpus.kind == "tsv":
-        return _read_tsv(files[0], corpus.columns or ("1", "2"))
+        columns = ("1", "2") if data.src is not None else (None, "1")
+    if corpus.columns is not None:
+        columns = corpus.columns if data.src is not None else (None, corpus.columns[1])
+    if corpus.kind == "pair":
+        return _read_parallel(*files) if data.src is not None else _read_text(*files)
+    if corpus.kind == "tsv":
+        return _read_tsv(files[0], columns)
     if corpus.kind == "jsonl":
         return _read_jsonl(files[0], columns)
     return _read_dataset(corpus, columns, use)
+
+
+def _read_text(path: Path) -> Iterator[Pair]:
+    line = None
+    for line in read_lines(path):
+        yield "", line
+    if line is None:
+        raise DataError(f"{path}: is empty; put one sentence on each line")
 
 
 def _read_parallel(src: Path, tgt: Path) -> Iterator[Pair]:
@@ -102,30 +117,32 @@ def _read_parallel(src: Path, tgt: Path) -> Iterator[Pair]:
         raise DataError(f"{src}: is empty; put one sentence on each line")
 
 
-def _read_tsv(path: Path, columns: tuple[str, str]) -> Iterator[Pair]:
+def _read_tsv(path: Path, columns: Columns) -> Iterator[Pair]:
     try:
-        src, tgt = (int(column) - 1 for column in columns)
+        src, tgt = (None if column is None else int(column) - 1 for column in columns)
+        assert tgt is not None
+        last = max(tgt, src or 0)
+        if min(tgt, src or 0) < 0:
+            raise ValueError
     except ValueError:
-        src = tgt = -1
-    if min(src, tgt) < 0:
         raise DataError(
             f"{path}: columns {columns[0]!r} and {columns[1]!r} don't fit a TSV file; "
             "give their numbers, the first one is 1"
-        )
+        ) from None
     number = 0
     for number, line in enumerate(read_lines(path), start=1):
         cells = line.split("\t")
-        if len(cells) <= max(src, tgt):
+        if len(cells) <= last:
             raise DataError(
-                f"{path}:{number}: column {max(src, tgt) + 1} is missing, the line has "
+                f"{path}:{number}: column {last + 1} is missing, the line has "
                 f"{len(cells)}; separate columns by one tab"
             )
-        yield cells[src], cells[tgt]
+        yield "" if src is None else cells[src], cells[tgt]
     if not number:
         raise DataError(f"{path}: is empty; put one pair on each line")
 
 
-def _read_jsonl(path: Path, columns: tuple[str, str]) -> Iterator[Pair]:
+def _read_jsonl(path: Path, columns: Columns) -> Iterator[Pair]:
     found = False
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
@@ -139,9 +156,14 @@ def _read_jsonl(path: Path, columns: tuple[str, str]) -> Iterator[Pair]:
         if not isinstance(record, dict):
             raise DataError(f"{place}: not a JSON object; write one object a line")
         found = True
-        yield _pick(record, columns[0], place), _pick(record, columns[1], place)
+        yield _pick_pair(record, columns, place)
     if not found:
         raise DataError(f"{path}: is empty; put one JSON object on each line")
+
+
+def _pick_pair(record: dict[str, Any], columns: Columns, place: str) -> Pair:
+    src, tgt = columns
+    return "" if src is None else _pick(record, src, place), _pick(record, tgt, place)
 
 
 def _pick(record: dict[str, Any], column: str, place: str) -> str:
@@ -163,7 +185,7 @@ def _pick(record: dict[str, Any], column: str, place: str) -> str:
     return value.replace("\r\n", " ").replace("\n", " ")
 
 
-def _read_dataset(corpus: recipe.Corpus, columns: tuple[str, str], use: Use) -> Iterator[Pair]:
+def _read_dataset(corpus: recipe.Corpus, columns: Columns, use: Use) -> Iterator[Pair]:
     # The library takes a second to import, which readers of plain files needn't wait for.
     from seq2seq.data.hub import read_records
 
@@ -172,6 +194,6 @@ def _read_dataset(corpus: recipe.Corpus, columns: tuple[str, str], use: Use) -> 
     for number, record in enumerate(read_records(corpus, split), start=1):
         place = f"{corpus.path} ({split}):{number}"
         found = True
-        yield _pick(record, columns[0], place), _pick(record, columns[1], place)
+        yield _pick_pair(record, columns, place)
     if not found:
         raise DataError(f"{corpus.path} ({split}): is empty; name another `split`")

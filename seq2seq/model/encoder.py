@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from seq2seq import recipe
@@ -52,3 +53,14 @@ class Encoder(nn.Module):
         states, final = self.rnn(embedded, lengths=lengths)
         mask = real_steps(states, self.rnn.shorten(lengths))
         return EncoderOutput(self.dropout(states), self.rnn.merge_directions(final), mask)
+
+
+class NoEncoder(nn.Module):
+    """Stands where a language model has no encoder: it reads nothing."""
+
+    output_size = 0
+
+    def forward(self, src: Tensor, lengths: Tensor) -> EncoderOutput:
+        """States of no size, for src (B, S)."""
+        states = torch.zeros(*src.shape, 0, device=src.device)
+        return EncoderOutput(states, (states.transpose(0, 1)[:1],), real_steps(states, lengths))

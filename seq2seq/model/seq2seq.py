@@ -11,7 +11,7 @@ from seq2seq.model.copying import Copying
 from seq2seq.model.decoder import Decoder, DecoderState
 from seq2seq.model.dropout import build_dropouts
 from seq2seq.model.embedding import Embedding, build_output
-from seq2seq.model.encoder import Encoder, EncoderOutput
+from seq2seq.model.encoder import Encoder, EncoderOutput, NoEncoder
 from seq2seq.model.initialise import init_linear, redraw
 from seq2seq.model.lexical import Lexical, LexicalOutput, Output
 from seq2seq.model.memory import Memory
@@ -19,7 +19,7 @@ from seq2seq.model.recurrent import NUM_STATES
 
 
 class Seq2Seq(nn.Module):
-    """An attentional encoder-decoder.
+    """An attentional encoder-decoder, or a language model: the decoder of one without a source.
 
     `encode` then `decode` gives features (…, R); `output` turns these into logits (…, V). The two
     are apart so that training can fuse the output layer with its loss. With a lexical model the
@@ -32,13 +32,13 @@ class Seq2Seq(nn.Module):
         tied, dropouts = section.tied_embeddings, build_dropouts(section)
         encoder, decoder = section.encoder, section.decoder
         tgt_embedding = Embedding(tgt_vocab_size, decoder.embedding_dim, tied=tied is not None)
-        src_embedding = (
-            tgt_embedding
-            if tied == "three_way"
-            else Embedding(src_vocab_size, encoder.embedding_dim, tied=False)
-        )
         readout_size = decoder.embedding_dim if tied else decoder.hidden_size
-        self.encoder = Encoder(encoder, src_embedding, dropouts)
+        self.encoder: Encoder | NoEncoder = NoEncoder()
+        if section.reads_source:
+            src_embedding = tgt_embedding
+            if tied != "three_way":
+                src_embedding = Embedding(src_vocab_size, encoder.embedding_dim, tied=False)
+            self.encoder = Encoder(encoder, src_embedding, dropouts)
         memory_size = self.encoder.output_size
         self.decoder = Decoder(decoder, tgt_embedding, memory_size, readout_size, dropouts)
         self.bridge = Bridge(section, memory_size)
@@ -49,8 +49,14 @@ class Seq2Seq(nn.Module):
         self.lexical = Lexical(lexical_size) if decoder.lexical else None
         self.output: Output = LexicalOutput(output, lexical_size) if decoder.lexical else output
         self.copying = Copying(readout_size + lexical_size) if decoder.copy_attention else None
-        scaled = (src_embedding, tgt_embedding, self.output)
-        redraw(self, [weight for part in scaled for weight in part.parameters()], section)
+        embeddings = [part for part in self.modules() if isinstance(part, Embedding)]
+        scaled = [weight for part in (*embeddings, self.output) for weight in part.parameters()]
+        redraw(self, scaled, section)
+
+    @property
+    def reads_source(self) -> bool:
+        """Whether there is an encoder."""
+        return isinstance(self.encoder, Encoder)
 
     def encode(self, src: Tensor, lengths: Tensor) -> DecoderState:
         """Read src (B, S) with real lengths (B,) on the CPU; one decoder row per sentence."""
@@ -65,7 +71,7 @@ class Seq2Seq(nn.Module):
             memory = replace(
                 plain,
                 tokens=None if self.copying is None else src,
-                embeddings=None if self.lexical is None else self.encoder.embedding(src),
+                embeddings=None if self.lexical is None else self._embed(src),
             )
         feed = None
         if decoder.input_feeding:
@@ -77,6 +83,11 @@ class Seq2Seq(nn.Module):
             memory,
             past,
         )
+
+    def _embed(self, src: Tensor) -> Tensor:
+        assert isinstance(self.encoder, Encoder)
+        embedded: Tensor = self.encoder.embedding(src)
+        return embedded
 
     def decode(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read tokens (N, T); features of each next token (N, T, R) and the state after them."""

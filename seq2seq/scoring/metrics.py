@@ -35,8 +35,9 @@ class Score:
     """One number about a test set, with what is needed to get it again.
 
     Attributes:
-        name: The metric as it is written in papers: `BLEU`, `chrF2`, `TER`, `accuracy`.
-        value: In per cent. Higher is better, except for the metrics of `LOWER_IS_BETTER`.
+        name: The metric as it is written in papers: `BLEU`, `chrF2`, `TER`, `accuracy`, `PPL`.
+        value: In per cent, but for perplexities. Higher is better, except for these and the metrics
+            of `LOWER_IS_BETTER`.
         signature: sacreBLEU's signature: settings, resamples, seed and version.
         interval: Lower and upper end of the bootstrap 95 % interval, sacreBLEU's `μ ± …`.
     """

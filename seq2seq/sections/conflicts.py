@@ -1,12 +1,12 @@
-"""Values of a recipe that are legal one by one but not together, and files that are not there."""
+"""Values of a recipe that are legal one by one but not together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seq2seq.keys import Path as KeyPath
+from seq2seq.sections.files import corpora_of
 from seq2seq.sections.sources import Corpus
 from seq2seq.settings import Conflict
 
@@ -18,12 +18,12 @@ _MEANINGFUL = {
     "config": ("hub", "directory"),
     "split": ("hub", "directory"),
 }
-_START = "paths start at the working directory"
 
 
 def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
     """The combinations in a recipe that cannot be."""
     yield from _in_data(recipe.data)
+    yield from _of_source(recipe)
     yield from _in_tokenizer(recipe.tokenizer)
     yield from _in_model(recipe.model)
     if recipe.model.tied_embeddings == "three_way" and not recipe.tokenizer.joint:
@@ -50,70 +50,9 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
         yield Conflict(text, "decoding.replace_unk", "model.decoder.attention")
 
 
-def find_missing_files(recipe: Recipe) -> Iterator[Conflict]:
-    """The files that a recipe names and that neither exist nor have a script to make them."""
-    script = recipe.data.script
-    if script is not None and not Path(script).is_file():
-        yield Conflict(_no_file(script), "data.script")
-    elif script is None:
-        for path, corpus in _corpora(recipe.data):
-            files = corpus.files(recipe.data.src, recipe.data.tgt)
-            if missing := [str(file) for file in files if not file.is_file()]:
-                yield Conflict(_no_file(*missing), *_file_keys(path, corpus, missing))
-        for index, text in enumerate(recipe.data.back_translation.text or ()):
-            if not Path(text).is_file():
-                yield Conflict(_no_file(text), ("data", "back_translation", "text", index))
-    for key in ("model", "src_model", "tgt_model"):
-        model = getattr(recipe.tokenizer, key)
-        if model is not None and not Path(model).is_file():
-            yield Conflict(_no_file(model), f"tokenizer.{key}")
-    glossary = recipe.decoding.glossary
-    if glossary is not None and not Path(glossary).is_file():
-        yield Conflict(_no_file(glossary), "decoding.glossary")
-    for path, run in _runs(recipe):
-        if not (Path(run) / "checkpoints" / "best.safetensors").is_file():
-            text = f"no trained run '{run}' (it has no checkpoints/best.safetensors); {_START}"
-            yield Conflict(text, path)
-
-
-def _runs(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
-    """The other runs that a recipe builds on."""
-    if recipe.training.init_from is not None:
-        yield ("training", "init_from"), recipe.training.init_from
-    for key in ("distillation", "back_translation"):
-        for index, run in enumerate(getattr(recipe.data, key).runs or ()):
-            yield ("data", key, "runs", index), run
-
-
-def _no_file(*names: str) -> str:
-    files = " and ".join(f"'{name}'" for name in names)
-    return f"no such file{'s' * (len(names) > 1)} {files}; {_START}"
-
-
-def _corpora(data: Data) -> Iterator[tuple[KeyPath, Corpus]]:
-    uses: dict[KeyPath, tuple[Corpus, ...]] = {
-        ("data", "train"): data.train,
-        ("data", "dev"): data.dev,
-    }
-    uses |= {("data", "test", name): corpora for name, corpora in data.test.items()}
-    for path, corpora in uses.items():
-        for index, corpus in enumerate(corpora):
-            yield (*path, index), corpus
-
-
-def _file_keys(path: KeyPath, corpus: Corpus, missing: list[str]) -> Iterator[KeyPath]:
-    if corpus.path is None:
-        sides = [side for side in ("src", "tgt") if getattr(corpus, side) in missing]
-        yield from ((*path, side) for side in sides)
-    else:
-        yield (*path, "path")
-    if corpus.path is not None and corpus.kind == "pair":
-        yield from (("data", "src"), ("data", "tgt"))
-
-
 def _in_data(data: Data) -> Iterator[Conflict]:
-    for path, corpus in _corpora(data):
-        yield from _in_corpus(path, corpus)
+    for path, corpus in corpora_of(data):
+        yield from _in_corpus(path, corpus, has_source=data.src is not None)
     for name in data.test:
         if not name or name.startswith(".") or "/" in name or "\\" in name:
             text = "names a file of the evaluation; use letters, digits and any of - _ ."
@@ -129,6 +68,33 @@ def _in_data(data: Data) -> Iterator[Conflict]:
     yield from _in_weights(data)
 
 
+def _of_source(recipe: Recipe) -> Iterator[Conflict]:
+    """What only a model that reads a source has, and what only one that reads none."""
+    model, data, training = recipe.model, recipe.data, recipe.training
+    if model.reads_source:
+        if data.src is None:
+            yield Conflict("src is required, but not given; for example `src: en`", "data")
+        return
+    if data.src is not None:
+        text = "a language model reads text of data.tgt alone; set null, or remove it"
+        yield Conflict(text, "data.src", "model.type")
+    metric = training.early_stopping_metric
+    without: dict[str, tuple[bool, str]] = {
+        "model.decoder.attention": (model.decoder.attention is not None, "null"),
+        "model.bridge": (model.bridge is not None, "null"),
+        "model.tied_embeddings": (model.tied_embeddings == "three_way", "two_way"),
+        "training.early_stopping_metric": (metric not in ("loss", "perplexity"), "loss"),
+        "training.objective": (training.objective == "minimum_risk", "cross_entropy"),
+        "data.distillation.runs": (data.distillation.runs is not None, "null"),
+        "data.back_translation.runs": (data.back_translation.runs is not None, "null"),
+        "decoding.language_model": (recipe.decoding.language_model is not None, "null"),
+    }
+    for key, (is_given, off) in without.items():
+        if is_given:
+            text = f"a language model has no source and translates nothing; set {off}"
+            yield Conflict(text, key, "model.type")
+
+
 def _in_weights(data: Data) -> Iterator[Conflict]:
     if data.weights is None:
         return
@@ -142,14 +108,17 @@ def _in_weights(data: Data) -> Iterator[Conflict]:
         yield Conflict(text, "data.weights", "data.train")
 
 
-def _in_corpus(path: KeyPath, corpus: Corpus) -> Iterator[Conflict]:
+def _in_corpus(path: KeyPath, corpus: Corpus, *, has_source: bool) -> Iterator[Conflict]:
     sides = [side for side in ("src", "tgt") if getattr(corpus, side) is not None]
     keys = [(*path, key) for key in ("path", "src", "tgt")]
     if corpus.path is not None and sides:
         yield Conflict("give either path or src and tgt, not both", *reversed(keys))
     elif corpus.path is None and not sides:
         yield Conflict("names no corpus; give path, or src and tgt", path, *keys)
-    elif corpus.path is None and len(sides) == 1:
+    elif not has_source and corpus.src is not None:
+        text = "there is no source language (data.src); remove src"
+        yield Conflict(text, (*path, "src"), "data.src")
+    elif corpus.path is None and len(sides) == 1 and has_source:
         other = "tgt" if sides == ["src"] else "src"
         yield Conflict(f"needs {other} beside it", (*path, sides[0]), (*path, other))
     for key, kinds in _MEANINGFUL.items():

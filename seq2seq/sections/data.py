@@ -52,8 +52,9 @@ class BackTranslation(Section):
 class Data(Section):
     """The corpora and the limits that training pairs must keep to."""
 
-    src: str = Field(min_length=1, examples=["en"])
-    """Source language; also the file suffix or column of corpora that don't name theirs."""
+    src: str | None = Field(default=None, min_length=1, examples=["en"])
+    """Source language; also the file suffix or column of corpora that don't name theirs. `null`:
+    there is none, a language model reads text of `tgt` alone."""
 
     tgt: str = Field(min_length=1, examples=["de"])
     """Target language; also the file suffix or column of corpora that don't name theirs."""

@@ -116,6 +116,16 @@ class Decoding(Section):
     against all of them as references, by their probabilities (minimum Bayes risk, Kumar & Byrne
     2004); `score` is its expected score. Try `chrf` with a beam of 20. `null`: off."""
 
+    language_model: str | None = None
+    """Run directory of a language model (`model.type`) whose log-probability of the next piece,
+    times `language_model_weight`, joins that of the translation model at each step (shallow fusion,
+    Gulcehre et al. 2015). Its pieces must be those of the target: train it with the translation
+    run's tokenizer. Helps where there is much text of the target language and few pairs. Scores are
+    those of both together. `null`: none."""
+
+    language_model_weight: float = Field(default=0.2, ge=0)
+    """How much the language model counts; choose it on the development set, from 0.05 to 0.5."""
+
     replace_unk: bool = False
     """Replace each `<unk>` by the source piece that the network attends to most when it says so
     (Luong et al. 2015), such as a name in a word-level model. Needs `ban_unk: false`."""

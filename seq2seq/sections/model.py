@@ -135,10 +135,16 @@ class Decoder(Section):
 
 
 class Model(Section):
-    """The encoder-decoder network."""
+    """The network."""
+
+    type: Literal["encoder_decoder", "language_model"] = "encoder_decoder"
+    """What the network is. `language_model`: a decoder alone, which learns how likely texts of
+    `data.tgt` are (Mikolov et al. 2010). It generates and scores text, and helps a translation
+    model with the same target pieces (`decoding.language_model`). Needs `data.src: null`, and has
+    no attention."""
 
     encoder: Encoder = Encoder()
-    """The encoder."""
+    """The encoder; a language model has none."""
 
     decoder: Decoder = Decoder()
     """The decoder."""
@@ -190,3 +196,18 @@ class Model(Section):
     tied_embeddings: Annotated[Literal["two_way", "three_way"] | None, FROM_CORPUS] = None
     """Share weights: `two_way` target embedding and output layer, `three_way` the source
     embedding too (Press & Wolf 2017)."""
+
+    @property
+    def reads_source(self) -> bool:
+        """Whether there is an encoder."""
+        return self.type == "encoder_decoder"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _attend_to_nothing_without_a_source(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("type") == "language_model":
+            decoder = given.get("decoder", {})
+            if isinstance(decoder, dict):
+                decoder = {"attention": None} | decoder
+            return {"bridge": None} | given | {"decoder": decoder}
+        return given

@@ -21,17 +21,20 @@ class Corpus(Section):
     """What to read, by its form: `NAME.tsv`, `NAME.jsonl` (both also `.gz`), `hub:NAME` for a
     data set of the `datasets` hub, a directory in that layout, or else a prefix: `data/train`
     reads `data/train.SRC` and `data/train.TGT` (or these with `.gz`), SRC and TGT being
-    `data.src` and `data.tgt`."""
+    `data.src` and `data.tgt`. Without a source language (`data.src: null`) a prefix reads
+    `data/train.TGT` alone; the path of a file, that file."""
 
     src: str | None = None
     """File with the source side, one sentence a line (`.gz` allowed); instead of `path`."""
 
     tgt: str | None = None
-    """File with the target side, line by line parallel to `src`; instead of `path`."""
+    """File with the target side, line by line parallel to `src` if there is a source language;
+    instead of `path`."""
 
     columns: tuple[str, str] | None = None
     """Source and target column: names for JSON lines and `datasets` (`translation.en` reaches
-    into a record), 1-based numbers for TSV. Default: `data.src` and `data.tgt`, for TSV 1 and 2."""
+    into a record), 1-based numbers for TSV. Default: `data.src` and `data.tgt`, for TSV 1 and 2.
+    Without a source language only the second one is read."""
 
     config: str | None = None
     """Configuration of a `datasets` data set."""
@@ -53,11 +56,11 @@ class Corpus(Section):
             return "jsonl"
         return "directory" if Path(self.path).is_dir() else "pair"
 
-    def files(self, src_lang: str, tgt_lang: str) -> list[Path]:
+    def files(self, src_lang: str | None, tgt_lang: str) -> list[Path]:
         """The files to read, of which `NAME.gz` stands in for `NAME` where only that exists.
 
-        They may be missing. Source and target for a pair, one for TSV and JSON lines, all
-        files below it for a directory, none for the hub.
+        They may be missing. Source (if there is a source language) and target for a pair, one for
+        TSV and JSON lines, all files below it for a directory, none for the hub.
         """
         kind = self.kind
         if kind == "hub":
@@ -67,7 +70,9 @@ class Corpus(Section):
         if kind in ("tsv", "jsonl"):
             names = [str(self.path)]
         elif self.path is not None:
-            names = [f"{self.path}.{src_lang}", f"{self.path}.{tgt_lang}"]
+            names = [f"{self.path}.{lang}" for lang in (src_lang, tgt_lang) if lang is not None]
+            if src_lang is None and Path(self.path).is_file():
+                names = [self.path]
         else:
             names = [name for name in (self.src, self.tgt) if name is not None]
         return [_or_compressed(Path(name)) for name in names]

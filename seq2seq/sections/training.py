@@ -206,7 +206,8 @@ class Training(Section):
 
     early_stopping_metric: Literal["loss", "perplexity", Metric] = "bleu"
     """Measure on the development set that picks the best checkpoint; of equal ones the lower loss
-    decides. `accuracy`, the share of outputs without a fault, suits character tasks."""
+    decides. `accuracy`, the share of outputs without a fault, suits character tasks. Language
+    models have `loss` (the default there) and `perplexity` only."""
 
     early_stopping_patience: int = Field(default=0, ge=0)
     """Stop after this many validations without improvement. 0: never."""

@@ -39,7 +39,8 @@ class Validator:
     Args:
         section: settings.
         dev: development pairs, for the loss.
-        translate_and_score: `bleu` and the early-stopping metric are among its scores.
+        translate_and_score: `bleu` and the early-stopping metric, if it isn't a loss, are among
+            its scores; a language model has none.
         world: the processes that share the pairs.
     """
 
@@ -83,7 +84,8 @@ class Validator:
         A loss that is no number is infinite here, so that any other is better.
         """
         device = next(model.parameters()).device
-        telling = count_telling([len(index) for index in self.batches])
+        sizes = [len(index) for index in self.batches]
+        telling = count_telling(sizes) if model.reads_source else 0
 
         def measured(place: int) -> tuple[float, ...]:
             batch = load_batch(self.dev, self.batches[place]).to(device)

@@ -134,6 +134,38 @@ WRONG = {
         "seed: {a: 1}\n", ["x.yaml:2: seed: must be a whole number, not a section of keys"]
     ),
     "no data": Wrong("seed: 3 # no data: at all\n", ["x.yaml:1: data: required, but not given"]),
+    "no source language": Wrong(
+        "# mine\ndata:\n  tgt: de\n  train: d/train\n  dev: d/dev\n",
+        ["x.yaml:2: data: src is required, but not given; for example `src: en`"],
+    ),
+    "language model with a source": Wrong(
+        DATA + "model: {type: language_model, decoder: {attention: dot}}\n"
+        "training: {early_stopping_metric: bleu}\n",
+        [
+            "x.yaml:1: data.src: a language model reads text of data.tgt alone; set null, or "
+            "remove it",
+            "x.yaml:2: model.decoder.attention: a language model has no source and translates "
+            "nothing; set null",
+            "x.yaml:3: training.early_stopping_metric: a language model has no source and "
+            "translates nothing; set loss",
+        ],
+    ),
+    "language model of files with a source": Wrong(
+        "data: {tgt: de, train: {src: d/train.en, tgt: d/train.de}, dev: d/dev}\n"
+        "model: {type: language_model, bridge: dense}\n",
+        [
+            "x.yaml:1: data.train.src: there is no source language (data.src); remove src",
+            "x.yaml:2: model.bridge: a language model has no source and translates nothing; set "
+            "null",
+        ],
+    ),
+    "missing language model": Wrong(
+        "decoding: {language_model: runs/none}\n",
+        [
+            "x.yaml:2: decoding.language_model: no trained run 'runs/none' (it has no "
+            f"checkpoints/best.safetensors); {MISSING}",
+        ],
+    ),
     "no target language": Wrong(
         "# mine\ndata:\n  src: en\n  train: d/train\n  dev: d/dev\n",
         ["x.yaml:2: data.tgt: required, but not given; for example `tgt: de`"],

@@ -200,3 +200,35 @@ def test_reading_is_a_stream(tmp_path):
     assert [next(pairs) for _ in range(10)] == [("a", "b")] * 10
     with pytest.raises(DataError, match=r"text\.en:11"):
         next(pairs)
+
+
+def test_without_a_source_language_the_target_is_read_alone(tmp_path):
+    texts = [tgt for _, tgt in PAIRS]
+    prefix = write_parallel(tmp_path)
+    (tmp_path / "text.jsonl").write_text(
+        "".join(json.dumps({"de": text, "other": "x"}) + "\n" for text in texts)
+    )
+    lines = [text.replace("\r", "") for text in texts]
+    (tmp_path / "one.tsv").write_text("".join(line + "\n" for line in lines))
+    (tmp_path / "two.tsv").write_text("".join(f"x\t{line}\n" for line in lines))
+
+    def read_alone(corpus):
+        data = Data(tgt="de", train=(corpus,), dev=(corpus,))
+        return list(read_pairs(data.train, data, "train"))
+
+    expected = [("", text) for text in texts]
+    for corpus in (
+        Corpus(path=prefix),
+        Corpus(path=f"{prefix}.de"),
+        Corpus(tgt=f"{prefix}.de"),
+        Corpus(path=str(tmp_path / "text.jsonl")),
+    ):
+        assert read_alone(corpus) == expected
+    for corpus in (
+        Corpus(path=str(tmp_path / "one.tsv")),
+        Corpus(path=str(tmp_path / "two.tsv"), columns=("1", "2")),
+    ):
+        assert read_alone(corpus) == [("", line) for line in lines]
+    (tmp_path / "empty.de").write_text("")
+    with pytest.raises(DataError, match="is empty; put one sentence on each line"):
+        read_alone(Corpus(path=str(tmp_path / "empty")))

@@ -1,0 +1,126 @@
+"""Trained models that predict together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from seq2seq.data.tokenizer import Tokenizer, Tokenizers
+from seq2seq.device import resolve_device, tune_memory
+from seq2seq.errors import RunError
+from seq2seq.model.ensemble import Ensemble
+from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.recipe import Recipe
+from seq2seq.run import CheckpointName, Run
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of runs, all with the same target pieces.
+
+    Attributes:
+        runs: where they come from.
+        recipes: of each.
+        tokenizers: of each; their source sides may differ.
+        networks: of each, on the device.
+        weights: by which they count; None for all alike.
+        device: where they are.
+    """
+
+    runs: list[Run]
+    recipes: list[Recipe]
+    tokenizers: list[Tokenizers]
+    networks: list[Seq2Seq]
+    weights: Sequence[float] | None
+    device: torch.device
+
+    @classmethod
+    def load(
+        cls,
+        run_dir: str | Path,
+        *,
+        ensemble: Sequence[str | Path] = (),
+        weights: Sequence[float] | None = None,
+        device: str | None = None,
+        checkpoint: CheckpointName = "best",
+    ) -> "Models":
+        """Load from run directories.
+
+        Args:
+            run_dir: the first run.
+            ensemble: those that predict together with it.
+            weights: of the run and of these.
+            device: name of the device; by default that of the first recipe.
+            checkpoint: the weights to use, of all runs.
+
+        Raises:
+            RunError: there is no trained model in one of the directories, they are of two kinds,
+                their target vocabularies differ, or there are more or fewer weights.
+            SettingsError: this machine has no such device.
+        """
+        if weights is not None and len(weights) != 1 + len(ensemble):
+            raise RunError(
+                f"{run_dir}: {len(weights)} weights for {1 + len(ensemble)} runs; give one for each"
+            )
+        tune_memory()
+        runs = [Run(Path(path)) for path in (run_dir, *ensemble)]
+        recipes = [run.load_recipe() for run in runs]
+        where = resolve_device(device or recipes[0].device)
+        tokenizers = [run.load_tokenizers() for run in runs]
+        for run, recipe, own in zip(runs, recipes, tokenizers, strict=True):
+            if recipe.model.reads_source != recipes[0].model.reads_source:
+                raise RunError(
+                    f"{run.path}: has model.type {recipe.model.type}, {runs[0].path} "
+                    f"{recipes[0].model.type}; only models of one type are an ensemble"
+                )
+            check_pieces(run, own, runs[0], tokenizers[0])
+        pairs = zip(runs, tokenizers, strict=True)
+        networks = [run.load_model(own, checkpoint).to(where) for run, own in pairs]
+        return cls(runs, recipes, tokenizers, networks, weights, where)
+
+    def must_read_source(self) -> None:
+        """See that they translate.
+
+        Raises:
+            RunError: they are language models.
+        """
+        if not self.recipes[0].model.reads_source:
+            raise RunError(
+                f"{self.runs[0].path}: is a language model and translates nothing; 'seq2seq "
+                "generate' writes text with it, 'seq2seq probability' says how likely text is"
+            )
+
+    @cached_property
+    def exact(self) -> Ensemble:
+        """All of them, in the arithmetic of training."""
+        return Ensemble(self.networks, self.weights)
+
+    @property
+    def sources(self) -> list[Tokenizer]:
+        """What each reads the source with."""
+        return [each.src for each in self.tokenizers]
+
+    @property
+    def target(self) -> Tokenizer:
+        """What their output is written with."""
+        return self.tokenizers[0].tgt
+
+
+def check_pieces(run: Run, own: Tokenizers, first: Run, others: Tokenizers) -> None:
+    """See that a run has the target pieces of another.
+
+    Raises:
+        RunError: it has others, or writes them in the other direction.
+    """
+    if own.tgt.vocabulary != others.tgt.vocabulary:
+        raise RunError(
+            f"{run.path}: has another target vocabulary than {first.path}; train the runs of an "
+            "ensemble with one tokenizer"
+        )
+    if own.tgt.is_reversed != others.tgt.is_reversed:
+        raise RunError(
+            f"{run.path}: writes in the other direction than {first.path}; give both the same "
+            "data.reverse_tgt"
+        )
