@@ -55,9 +55,11 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def has_fast_int8(device: torch.device) -> bool:
-    """Whether matrix products of 8-bit integers are faster than those in float32."""
-    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+    """Whether matrix products of 8-bit integers are faster than those in float32.
+
+    AVX2 halves their time already; what comes after it does too, and more.
+    """
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx2"))
 
 
 def decoding_precision(device: torch.device, wanted: str) -> str:

@@ -91,10 +91,11 @@ class Decoder(Section):
     divides it by the root of the size (Vaswani et al. 2017). Through a layer: additive `bahdanau`
     (Bahdanau et al. 2015), or `concat`, the same without a bias (Luong et al. 2015). Additive and
     with a memory, which takes a loop over time: `coverage` knows how much of each token was
-    attended to before, so that less is left out or said twice (Tu et al. 2016); `location` knows
-    where it looked last, for long sources in target order (Chorowski et al. 2015); `monotonic` only
-    moves forward, for transcription of characters or sounds (Raffel et al. 2017). `null`: no
-    attention, the decoder knows the source by its initial state alone."""
+    attended to before, by its fertility, so that less is left out or said twice (the linguistic
+    model of Tu et al. 2016); `location` knows where it looked last, for long sources in target
+    order (Chorowski et al. 2015); `monotonic` only moves forward, for transcription of characters
+    or sounds (Raffel et al. 2017). `null`: no attention, the decoder knows the source by its
+    initial state alone."""
 
     attention_heads: int = Field(default=1, ge=1)
     """Heads of `dot`, `scaled_dot` or `luong` attention. More than one attend to several places at

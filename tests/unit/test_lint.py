@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from corpora import CORPORA, FRENCH, ICELANDIC, MULTI30K, QUICKSTART, text
+from corpora import CORPORA, FRENCH, GERMAN, HEBREW, ICELANDIC, MULTI30K, QUICKSTART, text
 from toy import toy_recipe
 
 from seq2seq.choices import choose
@@ -23,6 +23,8 @@ SHIPPED = {
     "characters/fre": FRENCH,
     "characters/ice": ICELANDIC,
     "characters/tur": TURKISH,
+    "characters/deu": GERMAN,
+    "characters/heb": HEBREW,
     "characters/scan": SCAN,
     "quickstart/quickstart": QUICKSTART,
 }

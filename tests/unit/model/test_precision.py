@@ -3,7 +3,7 @@ import pytest
 import torch
 from tiny import KINDS, SRC_VOCAB, build_model, random_source, random_target
 
-from seq2seq.model.precision import LINEARS, Int8Linear, for_search, narrow
+from seq2seq.model.precision import LINEARS, Int8Linear, PairedInt8Linear, for_search, narrow
 from seq2seq.search.beam import beam_search
 
 
@@ -47,31 +47,48 @@ def test_stacks_of_all_kinds_stay_what_they_are(keys):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 
+needs_avx2 = pytest.mark.skipif(
+    not torch.cpu.get_capabilities().get("avx2"), reason="oneDNN makes these products on x86 alone"
+)
+INT8 = [Int8Linear, pytest.param(PairedInt8Linear, marks=needs_avx2)]
+
+
+@pytest.mark.parametrize("layer", INT8)
 @pytest.mark.parametrize("bias", [True, False])
-def test_int8_rounds_rows_to_255_levels(bias):
+def test_int8_rounds_rows_to_levels(layer, bias):
     weight, inputs = torch.randn(7, 16) * torch.rand(7, 1) * 4, torch.randn(2, 3, 16)
     inputs[0, 1] = 0
     offset = torch.randn(7) if bias else None
-    found = Int8Linear(weight, offset)(inputs).double().numpy()
+    found = layer(weight, offset)(inputs).double().numpy()
 
-    def levels(row):
+    def levels(row, highest):
         row = row.double().numpy()
         largest = max(np.abs(row).max(), 1e-30)
-        return np.round(row / largest * 127), largest / 127
+        return np.round(row / largest * highest), largest / highest
 
     for place in np.ndindex(2, 3):
-        x, x_scale = levels(inputs[place])
+        x, x_scale = levels(inputs[place], 127)
         for i in range(7):
-            w, w_scale = levels(weight[i])
+            w, w_scale = levels(weight[i], layer.highest)
             expected = (x @ w) * x_scale * w_scale + (0 if offset is None else offset[i].item())
             # A value between two levels may fall to either in float32.
             assert found[(*place, i)] == pytest.approx(expected, abs=2 * 127 * x_scale * w_scale)
 
 
-def test_int8_rows_know_nothing_of_each_other():
-    layer, inputs = Int8Linear(torch.randn(9, 32), torch.randn(9)), torch.randn(50, 32)
-    together = layer(inputs)
-    assert torch.equal(together, torch.cat([layer(row[None]) for row in inputs]))
+@pytest.mark.parametrize("layer", INT8)
+def test_int8_sums_of_the_largest_products_do_not_overflow(layer):
+    signs = torch.tensor([1.0, -1.0]).repeat_interleave(2)[:, None]
+    found = layer(signs.repeat(1, 512), None)(signs.repeat(1, 512))
+    torch.testing.assert_close(found, 512 * signs @ signs.T)
+
+
+@pytest.mark.parametrize("layer", INT8)
+def test_int8_rows_know_nothing_of_each_other(layer):
+    own, inputs = layer(torch.randn(9, 32), torch.randn(9)), torch.randn(50, 32)
+    together = own(inputs)
+    assert torch.equal(together, torch.cat([own(row[None]) for row in inputs]))
+    index = torch.tensor([8, 0, 3])
+    torch.testing.assert_close(own.rows(index)(inputs), together[:, index])
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
