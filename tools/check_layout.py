@@ -60,6 +60,7 @@ NEEDS_TORCH = [
     "translate",
     "translation.details",
     "translation.forced",
+    "translation.parts",
     "translation.requests",
     "translation.shortlisting",
 ]
