@@ -5,7 +5,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
@@ -26,10 +25,11 @@ from seq2seq.training.gradients import by_part, gradient_norm
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, split_line, validation_line
 from seq2seq.training.objective import Objective
-from seq2seq.training.optim import Plateau, learning_rate
+from seq2seq.training.optim import learning_rate
 from seq2seq.training.progress import Progress, Tally, is_over, share_done
 from seq2seq.training.seeding import seed_update
 from seq2seq.training.setback import KEEP_EVERY, LastGood, describe_failure
+from seq2seq.training.state import State
 from seq2seq.training.validation import Validator
 
 logger = logging.getLogger(__name__)
@@ -96,9 +96,10 @@ class Trainer:
         It is enough that it says so in one of the processes.
         """
         progress, self.stop = self.progress, stop
+        if self.good.update is None:
+            self.good.keep(progress, self.tally)
         if progress.update:
             self._validate_if_due()  # a run that was killed there, or has other limits now
-        self.good.keep(progress, self.tally)
         while not progress.finished:
             groups = self._groups(progress.epoch)
             for group in groups[progress.position :]:
@@ -214,12 +215,13 @@ class Trainer:
         section, progress = self.section, self.progress
         if progress.update % section.log_every == 0:
             self._record()
-        saved = self._validate_if_due()
-        if not saved and section.save_every and progress.update % section.save_every == 0:
-            self.save()
-            saved = True
-        if saved or progress.update % KEEP_EVERY == 0:
+        if self._validate_if_due():
+            return
+        is_save = section.save_every is not None and progress.update % section.save_every == 0
+        if is_save or progress.update % KEEP_EVERY == 0:
             self.good.keep(progress, self.tally)
+        if is_save:
+            self.save()
 
     def _validate_if_due(self) -> bool:
         """Validate and save where it is time to, and see whether training is over."""
@@ -236,6 +238,7 @@ class Trainer:
         progress.finished = is_over(self.section, self.progress)
         if progress.finished and section.average_best:
             self.average_best()
+        self.good.keep(progress, self.tally)
         self.save()
         return True
 
@@ -329,14 +332,9 @@ class Trainer:
 
     def save(self) -> None:
         """Save everything that `resume` needs."""
-        values: dict[str, Any] = {
-            "progress": asdict(self.progress),
-            "tally": asdict(self.tally),
-            "data_key": self.data_key,
-            **self.learner.values(),
-        }
-        path, saved = self.run.checkpoint("last"), Checkpoint(self.learner.tensors(), values)
-        self.world.once(lambda: checkpoints.save(path, saved, keep_previous=True))
+        state = State(self.learner.tensors(), self.progress, self.tally)
+        values = {"data_key": self.data_key, **self.learner.values()}
+        self.world.once(self.good.save, self.run.checkpoint("last"), state, values)
         self.is_saved = True
 
     def resume(self) -> bool:
@@ -360,6 +358,8 @@ class Trainer:
         self.world.once(self.log.truncate, self.progress.update)
         self.is_saved = True
         self._recover_best()
+        known = self.run.checkpoint("last"), self.progress, self.tally
+        self.world.in_turn(lambda: self.good.recover(*known))
         return True
 
     def restore(self, *, set_aside: bool = False) -> bool:
@@ -377,9 +377,8 @@ class Trainer:
                 "this run was trained; give another output_dir to train anew"
             )
         self.learner.restore(saved)
-        progress = dict(saved.values["progress"])
-        self.progress = Progress(**progress | {"plateau": Plateau(**progress["plateau"])})
-        self.tally = Tally(**saved.values["tally"])
+        state = State.unpack(saved)
+        self.progress, self.tally = state.progress, state.tally
         self.progress.finished = self.progress.finished and is_over(self.section, self.progress)
         return True
 
