@@ -190,6 +190,12 @@ class Training(Section):
     the best of them. Tends to gain where the learning rate is still high in the end; with
     `ema_decay` or a schedule down to zero there is little left to gain."""
 
+    average_last: int | None = Field(default=None, ge=2)
+    """When training ends, average the weights of so many last validated checkpoints (Vaswani et al.
+    2017 took 5), and use the result if it is better on the development set than the best so far.
+    It smooths out the noise of the last updates where these are close together, as with
+    `validate_every`; otherwise as `average_best`."""
+
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of training. `auto`: bfloat16 matrix products where the machine is fast at them,
     weights always stay float32. `float16`, for GPUs that don't know bfloat16: the loss is scaled so

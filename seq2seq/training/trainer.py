@@ -134,13 +134,8 @@ class Trainer:
         parts = self.feed.load(group, progress.epoch)
         loading = time.monotonic() - started
         size, tokens = self._count(parts)
-        rate = learning_rate(
-            self.section,
-            progress.update + 1,
-            progress.epoch,
-            self.done,
-            progress.plateau,
-        )
+        update, epoch = progress.update + 1, progress.epoch
+        rate = learning_rate(self.section, update, epoch, self.done, progress.plateau)
         rate *= progress.rate_factor
         seed_update(self.seed, progress.update + 1, world.rank)
         sums, splits = sum_gradients(self.learner, self.objective, parts, size, progress)
@@ -236,8 +231,10 @@ class Trainer:
         if new:
             self._validate()
         progress.finished = is_over(self.section, self.progress)
-        if progress.finished and section.average_best:
-            self.average_best()
+        if progress.finished:
+            for kind, count in averaging.kept_counts(section).items():
+                if kind == "last" or section.average_best:
+                    self.average(kind, count)
         self.good.keep(progress, self.tally)
         self.save()
         return True
@@ -275,30 +272,27 @@ class Trainer:
         progress.seconds += self.world.agree(time.monotonic() - started)
         record = progress.record("validation", values)
         weights = Checkpoint(checkpoints.weights_of(model), record)
-        if self.section.keep_best > 1:
-            kept = self.run, self.section.keep_best, weights, rank
-            self.world.once(averaging.keep_checkpoint, *kept)
+        if counts := averaging.kept_counts(self.section):
+            self.world.once(averaging.keep_checkpoint, self.run, counts, weights, rank)
         if is_best:
             progress.best_update = progress.update
             self._save_best(weights, rank)
         self.world.once(self.log.write, record)
         logger.info(validation_line(record, is_best))
-        if alarms.is_settled(
-            progress.update,
-            1.0 if is_over(self.section, self.progress) else self.done,
-        ):
+        done = 1.0 if is_over(self.section, progress) else self.done
+        if alarms.is_settled(progress.update, done):
             off = alarms.read_signs(values)
             self._tell(progress.update, alarms.news(progress, off, alarms.SIGNS))
         if falls and self.section.reload_best:
             self.learner.restart(checkpoints.load(self.run.checkpoint("best")))
 
-    def average_best(self, limit: int | None = None) -> bool:
-        """Average the weights of the best checkpoints; if that is better yet, it becomes `best`.
+    def average(self, kind: averaging.Kind, count: int) -> bool:
+        """Average the weights of kept checkpoints; if that is better than `best`, it becomes it.
 
         Returns:
-            Whether it is better, by what picks the best checkpoint; `limit` of None takes all.
+            Whether it is better, by what picks the best checkpoint.
         """
-        paths = averaging.best_checkpoints(self.run)[:limit]
+        paths = averaging.choose_kept(self.run, kind, count)
         model = copy.deepcopy(self.inference_model)
         checkpoints.load_weights(model, averaging.mean_weights(paths))
         values, rank = self.validator.measure(model)
@@ -308,7 +302,8 @@ class Trainer:
         if is_best:
             self._save_best(Checkpoint(checkpoints.weights_of(model), record), rank)
         self.world.once(self.log.write, record)
-        logger.info("mean of %d checkpoints:  %s", len(paths), validation_line(record, is_best))
+        line = validation_line(record, is_best)
+        logger.info("mean of the %s %d checkpoints:  %s", kind, len(paths), line)
         return is_best
 
     def _is_best(self, rank: averaging.Rank) -> bool:
