@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
     if arguments.plan:
         from seq2seq.plan import plan
 
-        found = plan(recipe)
+        found = plan(recipe, arguments.world)
         text = json.dumps(asdict(found)) + "\n" if arguments.json else format_plan(found)
         print(text, end="")
         return 0
