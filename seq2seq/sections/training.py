@@ -207,8 +207,9 @@ class Training(Section):
     two trainings with one seed otherwise differ a little. A model with a part that has no such
     kernel stops with an error that names it."""
 
-    validate_every: int | None = Field(default=None, ge=1)
-    """Updates between validations. Default: once an epoch."""
+    validate_every: Annotated[int | None, FROM_CORPUS] = Field(default=None, ge=1)
+    """Updates between validations; `null` is once an epoch. Each of them writes a checkpoint and
+    translates all of the development set, about as long a work as training on as many pairs."""
 
     early_stopping_metric: Literal["loss", "perplexity", Metric] = "bleu"
     """Measure on the development set that picks the best checkpoint; of equal ones the lower loss
