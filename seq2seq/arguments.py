@@ -39,10 +39,10 @@ class Parser(argparse.ArgumentParser):
         if self.keys is None:
             return super().parse_known_args(words, namespace)
         form = re.compile(f"({self.keys})=")
-        keys = [word for word in words if form.match(word)]
         others = [word for word in words if not form.match(word)]
         parsed, unknown = super().parse_known_args(others, namespace)
-        parsed.overrides = [*keys, *getattr(parsed, "overrides", [])]
+        also = getattr(parsed, "overrides", [])
+        parsed.overrides = [word for word in words if form.match(word) or word in also]
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:

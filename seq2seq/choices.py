@@ -175,7 +175,8 @@ def _validate_every(
 ) -> Choice:
     """Once an epoch where that is neither far too often nor far too seldom."""
     updates = min(epochs * updates_per_epoch, training.max_updates or math.inf)
-    every = max(updates / NUM_VALIDATIONS, PAIRS_BETWEEN * updates_per_epoch / corpus.pairs)
+    pairs_per_update = max(1, corpus.pairs) / updates_per_epoch
+    every = max(updates / NUM_VALIDATIONS, PAIRS_BETWEEN / pairs_per_update)
     every = min(every, updates / MIN_VALIDATIONS, MAX_BETWEEN)
     every = min(max(every, MIN_BETWEEN), updates)
     reason = f"{updates:,.0f} updates, about {updates_per_epoch:,.0f} an epoch"
