@@ -92,7 +92,7 @@ MAX_EPOCHS = 300
 # A line of the development set takes about the time of a pair in training, and there are seldom
 # more than 1,000 of them: after 10,000 pairs validation takes less than a tenth of the time.
 NUM_VALIDATIONS, MIN_VALIDATIONS = 20, 5
-PAIRS_BETWEEN, MIN_BETWEEN, MAX_BETWEEN = 10_000, 50, 5_000
+PAIRS_BETWEEN, MAX_BETWEEN = 10_000, 5_000
 
 
 def _rules(
@@ -176,9 +176,9 @@ def _validate_every(
     """Once an epoch where that is neither far too often nor far too seldom."""
     updates = min(epochs * updates_per_epoch, training.max_updates or math.inf)
     pairs_per_update = max(1, corpus.pairs) / updates_per_epoch
-    every = max(updates / NUM_VALIDATIONS, PAIRS_BETWEEN / pairs_per_update)
-    every = min(every, updates / MIN_VALIDATIONS, MAX_BETWEEN)
-    every = min(max(every, MIN_BETWEEN), updates)
+    least = PAIRS_BETWEEN / pairs_per_update
+    every = min(max(updates / NUM_VALIDATIONS, least), updates / MIN_VALIDATIONS, MAX_BETWEEN)
+    every = max(every, min(least, updates_per_epoch))  # a trial is validated at its end
     reason = f"{updates:,.0f} updates, about {updates_per_epoch:,.0f} an epoch"
     if every / 2 <= updates_per_epoch <= 2 * every:
         return Choice("training.validate_every", None, reason)

@@ -126,7 +126,8 @@ def test_validations_go_by_the_limits(tmp_path: Path) -> None:
         return choose(load(tmp_path, *overrides), text(800)).recipe.training.validate_every
 
     assert every() == 620
-    assert every("training.max_updates=20") == 20
+    assert every("training.max_updates=2000") == 400
+    assert every("training.max_updates=20") is None
     assert every("training.max_epochs=5") is None
     assert every("training.validate_every=null") is None
     for given, expected in {(): 77, ("training.validate_every=8",): 8}.items():
