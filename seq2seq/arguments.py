@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,24 +24,25 @@ class Parser(argparse.ArgumentParser):
     """Tells mistakes in one line, as all others are told.
 
     Attributes:
-        section: of the recipe; words that set keys of it, `section.key=value`, may stand anywhere
-            and become `overrides`. (argparse wants words without an option in one place, and would
-            take them for values of the option before.)
+        keys: what the names of keys look like, a regular expression; words that set such keys,
+            `section.key=value`, may stand anywhere and become `overrides`. (argparse wants words
+            without an option in one place, and would take them for values of the option before.)
     """
 
-    section: str | None = None
+    keys: str | None = None
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """See `argparse`."""
         words = [] if args is None else list(args)
-        if self.section is None:
+        if self.keys is None:
             return super().parse_known_args(words, namespace)
-        keys = [word for word in words if word.startswith(f"{self.section}.") and "=" in word]
-        others = [word for word in words if word not in keys]
+        form = re.compile(f"({self.keys})=")
+        others = [word for word in words if not form.match(word)]
         parsed, unknown = super().parse_known_args(others, namespace)
-        parsed.overrides = keys
+        also = getattr(parsed, "overrides", [])
+        parsed.overrides = [word for word in words if form.match(word) or word in also]
         return parsed, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -48,8 +50,9 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
-def add_recipe(parser: argparse.ArgumentParser, required: bool = True) -> None:
+def add_recipe(parser: Parser, required: bool = True) -> None:
     """A recipe and keys to set."""
+    parser.keys = r"[a-z]\w*(\.\w+)+|[a-z_]+"
     nargs = None if required else "?"
     parser.add_argument("recipe", type=Path, nargs=nargs, metavar="RECIPE", help="a YAML file")
     text = "set a key of the recipe, such as training.learning_rate=3e-4"
@@ -77,7 +80,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 
 def add_run(parser: Parser) -> None:
     """A run that translates, and how it does."""
-    parser.section = "decoding"
+    parser.keys = r"decoding\.[^=]*"
     text = "decoding.KEY=VALUE sets a key of the recipe, such as decoding.no_repeat_ngram=4; "
     text += "`seq2seq recipe --explain decoding` lists them"
     parser.add_argument_group("search", text)

@@ -2,7 +2,7 @@
 
 A file is written aside, synced and renamed, so a checkpoint is whole or not there; digests of its
 values and its tensors tell a damaged one. `last` keeps all that a resumed run needs, `best` and
-`best-UPDATE` only the weights. Of `last` and `best` the one before is kept too.
+`update-UPDATE` only the weights. Of `last` and `best` the one before is kept too.
 """
 
 import hashlib

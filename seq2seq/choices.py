@@ -5,8 +5,9 @@ doesn't go with something given isn't made.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from seq2seq.data.statistics import Side, Statistics
@@ -88,6 +89,11 @@ SYMBOLS = (
 MIN_UPDATES = 5_000
 MAX_EPOCHS = 300
 
+# A line of the development set takes about the time of a pair in training, and there are seldom
+# more than 1,000 of them: after 10,000 pairs validation takes less than a tenth of the time.
+NUM_VALIDATIONS, MIN_VALIDATIONS = 20, 5
+PAIRS_BETWEEN, MAX_BETWEEN = 10_000, 5_000
+
 
 def _rules(
     recipe: Recipe, corpus: Statistics, is_open: set[str], found: int | None
@@ -140,7 +146,10 @@ def _rules(
     # that attention isn't found, which takes some thousand. Larger batches take fewer.
     growth = batch_size / usual if is_auto else 1.0
     updates = max(MIN_UPDATES, 18_000 * math.sqrt(corpus.pairs / 29_000 / growth))
-    yield _max_epochs(training, corpus, updates, corpus.pairs * per_unit / batch_size)
+    per_epoch = max(1.0, corpus.pairs * per_unit / batch_size / training.accumulate)
+    length = _max_epochs(training, corpus, updates, per_epoch)
+    epochs = length.value if length.key in is_open else training.max_epochs
+    yield from (length, _validate_every(training, corpus, epochs, per_epoch))
     if training.optimizer in ("adam", "adamw"):
         yield Choice("training.learning_rate", size.learning_rate, size_reason)
     if recipe.model.reads_source:
@@ -151,9 +160,10 @@ def _rules(
     yield Choice("training.ema_decay", decay, f"about {updates:,.0f} updates")
 
 
-def _max_epochs(training: Training, corpus: Statistics, updates: float, batches: float) -> Choice:
-    """So many that there are these updates, from the batches of an epoch."""
-    updates_per_epoch = max(1, batches / training.accumulate)
+def _max_epochs(
+    training: Training, corpus: Statistics, updates: float, updates_per_epoch: float
+) -> Choice:
+    """So many that there are these updates."""
     epochs = min(MAX_EPOCHS, math.ceil(updates / updates_per_epoch))
     reason = f"{epochs * updates_per_epoch:,.0f} updates for {corpus.pairs:,} pairs"
     if training.max_updates:
@@ -161,6 +171,21 @@ def _max_epochs(training: Training, corpus: Statistics, updates: float, batches:
         epochs = max(epochs, math.ceil(2 * training.max_updates / updates_per_epoch))
         reason = "max_updates comes first"
     return Choice("training.max_epochs", epochs, reason)
+
+
+def _validate_every(
+    training: Training, corpus: Statistics, epochs: int, updates_per_epoch: float
+) -> Choice:
+    """Once an epoch where that is neither far too often nor far too seldom."""
+    updates = min(epochs * updates_per_epoch, training.max_updates or math.inf)
+    pairs_per_update = max(1, corpus.pairs) / updates_per_epoch
+    least = PAIRS_BETWEEN / pairs_per_update
+    every = min(max(updates / NUM_VALIDATIONS, least), updates / MIN_VALIDATIONS, MAX_BETWEEN)
+    every = max(every, min(least, updates_per_epoch))  # a trial is validated at its end
+    reason = f"{updates:,.0f} updates, about {updates_per_epoch:,.0f} an epoch"
+    if every / 2 <= updates_per_epoch <= 2 * every:
+        return Choice("training.validate_every", None, reason)
+    return Choice("training.validate_every", int(float(f"{every:.2g}")), reason)
 
 
 def _nature(corpus: Statistics) -> tuple[str, str]:
@@ -203,6 +228,7 @@ def choose(
     corpus: Statistics,
     first: Recipe | None = None,
     batch_size: int | None = None,
+    kept: Mapping[str, Any] = MappingProxyType({}),
 ) -> Completed:
     """Complete a recipe for a corpus.
 
@@ -215,6 +241,7 @@ def choose(
         first: of the run that training begins with, if it does with one: its tokenizer and the
             sizes of its network stay.
         batch_size: what `training.batch_size: auto` has been found to be.
+        kept: choices that stay as they were made, by key, although what they depend on may change.
     """
     is_open = set(open_keys(recipe))
     choices = {c.key: c for c in _rules(recipe, corpus, is_open, batch_size) if c.key in is_open}
@@ -223,6 +250,8 @@ def choose(
         for key in choices:
             if key.startswith(("model.", "tokenizer.")) and key != "model.dropout":
                 choices[key] = Choice(key, _value(first, key.split(".")), reason)
+    for key in kept.keys() & choices.keys():
+        choices[key] = replace(choices[key], value=kept[key])
     while True:
         complete = recipe
         for choice in choices.values():

@@ -4,13 +4,22 @@ import ctypes
 import logging
 import os
 import platform
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from seq2seq.errors import SettingsError
+from seq2seq.errors import RunError, SettingsError
 from seq2seq.parallel import num_local
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+Rows = TypeVar("Rows", list[int], npt.NDArray[np.int64])
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MEBIBYTE = 2**20
@@ -117,8 +126,8 @@ def tune_memory() -> None:
     1,024 kernels each with their work space, gigabytes for sentences of all lengths: a few are as
     fast.
     """
-    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(cache, str(_NUM_KERNELS))
+    for capacity in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(capacity, str(_NUM_KERNELS))
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
@@ -132,6 +141,92 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def within_memory(
+    work: Callable[[T], R],
+    batches: Sequence[T],
+    halve: Callable[[T], Iterable[T]],
+    device: torch.device,
+    *,
+    anew: Callable[[], object] | None = None,
+) -> list[R]:
+    """Do work on batches in turn; one that memory runs out for gives way to its halves.
+
+    Args:
+        work: on a batch; what it makes of halves must be as good as what it makes of the whole.
+        batches: what to do it on.
+        halve: the halves of a batch; it raises what is to be said of one that has none.
+        device: where memory is given back.
+        anew: undoes all that was done, for work that leaves something half done where it fails: all
+            is done again then. It is called before the first batch too.
+
+    Returns:
+        What it made of the batches, or of the parts that they had to be cut into.
+    """
+    left, done, found = list(batches), list[T](), list[R]()
+    if anew is not None:
+        anew()
+    while left:
+        if made := _attempt(work, left[0]):
+            found += made
+            done.append(left.pop(0))
+            continue
+        release_memory(device)
+        left[:1] = halve(left[0])
+        if anew is not None:
+            left, done, found = [*done, *left], [], []
+            anew()
+    return found
+
+
+def _attempt(work: Callable[[T], R], batch: T) -> list[R]:
+    """What work makes of a batch, if memory suffices; what it took is free when this returns."""
+    try:
+        return [work(batch)]
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return []
+
+
+def rows_within_memory(
+    work: Callable[[Rows], R],
+    rows: Rows,
+    device: torch.device,
+    *,
+    warning: str,
+    refusal: Callable[[Rows], str],
+) -> list[R]:
+    """Do work on rows, together or where memory runs out on halves of them.
+
+    Args:
+        work: on rows, each of which is on its own in it.
+        rows: numbers of them.
+        device: where memory is given back.
+        warning: what to say when they are halved; once in a process, as it comes again and again.
+        refusal: what to say of a single one.
+
+    Returns:
+        What it made of the rows, or of the parts that they had to be cut into.
+
+    Raises:
+        RunError: memory does not suffice for a single row.
+    """
+
+    def halve(rows: Rows) -> tuple[Rows, Rows]:
+        if len(rows) == 1:
+            raise RunError(refusal(rows))
+        _warn_once(warning)
+        middle = len(rows) // 2
+        return rows[:middle], rows[middle:]
+
+    return within_memory(work, [rows], halve, device)
+
+
+@cache
+def _warn_once(text: str) -> None:
+    logger.warning(text)
 
 
 def release_memory(device: torch.device) -> None:

@@ -67,11 +67,12 @@ def format_plan(plan: Plan) -> str:
     done = f"{plan.updates:,} updates in {duration(plan.seconds)}" if plan.updates else "nothing"
     parts = {f"  {part}": f"{count:>14,}" for part, count in plan.parameters.items()}
     memory = {f"  {kind}": f"{megabytes(size):>14}" for kind, size in plan.memory.items() if size}
+    together = f" in {plan.processes} processes" if plan.processes > 1 else ""
     rows = {
-        "run": f"{plan.run}, on {plan.device}",
+        "run": f"{plan.run}, on {plan.device}{together}",
         "parameters": f"{total:>14,}",
         **parts,
-        "memory": "",
+        "memory": "in each of them" if together else "",
         **memory,
         "pairs": plan.pairs,
         "batch": plan.batch,

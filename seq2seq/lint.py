@@ -46,6 +46,15 @@ FAR_TOO_LONG, SURELY_NOT_TOO_LONG = 20, 250
 
 NUM_COMPARED, SAME = 10_000, 0.9
 
+MANY_BLANK = 0.5
+
+NUM_SEARCHED = 200_000
+"""Training pairs among which those of the development set are looked for."""
+
+FEW_LINES, MANY_LINES = 10, 3_000
+"""Of a development set: where chance decides which checkpoint is best, and where nobody needs more.
+Validation takes about as long as training on as many pairs; beyond a third of that it is told."""
+
 
 def lint_recipe(recipe: Recipe, corpus: Statistics | None = None) -> Iterator[str]:
     """What in a recipe is known to fail, some of it only with its corpus at hand.
@@ -123,7 +132,7 @@ def _lint_length(
             f"training.warmup_updates: {training.warmup_updates:,} of {total} never reach the "
             f"learning rate; set {updates / 20:,.0f} at most"
         )
-    if training.validate_every is not None and training.validate_every > updates:
+    if FEW_UPDATES <= updates < (training.validate_every or 0):
         yield (
             f"training.validate_every: {training.validate_every:,} is more than all of the "
             f"{total}, so only the end is validated; set {max(1, updates / 20):,.0f}, or null for "
@@ -209,4 +218,43 @@ def lint_pairs(train: EncodedCorpus, dev: EncodedCorpus) -> Iterator[str]:
         yield (
             f"data.train: {most / compared:.0%} of the targets are one and the same line, so there "
             "is little to learn but that; see whether the file is the right one"
+        )
+
+
+def lint_dev(training: Training, train: EncodedCorpus, dev: EncodedCorpus) -> Iterator[str]:
+    """What is odd about a development set."""
+    if len(train) < TRIAL:
+        return
+    if len(dev) < FEW_LINES:
+        yield (
+            f"data.dev: chance decides which checkpoint is the best on so few lines ({len(dev)}); "
+            "give some hundred"
+        )
+    if (blank := float((dev.tgt_lengths == 1).mean())) > MANY_BLANK:
+        yield (
+            f"data.dev: {blank:.0%} of its targets are blank lines; see whether the file is the "
+            "right one"
+        )
+    per_update = float(training.batch_size * training.accumulate)
+    if training.batch_type == "tokens":
+        per_update /= float(train.tgt_lengths.mean())
+    every = training.validate_every
+    between = len(train) if every is None else every * per_update
+    if len(dev) > max(MANY_LINES, between / 3):
+        yield (
+            f"data.dev: its {len(dev):,} lines are translated each time that training has seen "
+            f"{between:,.0f}, so validation takes much of the time; give {MANY_LINES:,} of them, "
+            "or raise training.validate_every"
+        )
+    compared = range(min(len(dev), NUM_COMPARED))
+    wanted = Counter((dev.src(i).tobytes(), dev.tgt(i).tobytes()) for i in compared)
+    known = {
+        pair
+        for i in range(min(len(train), NUM_SEARCHED))
+        if (pair := (train.src(i).tobytes(), train.tgt(i).tobytes())) in wanted
+    }
+    if (found := sum(wanted[pair] for pair in known)) > SAME * len(compared):
+        yield (
+            f"data.dev: {found / len(compared):.0%} of its pairs are training pairs too, so it "
+            "cannot tell learning from learning by heart; give pairs that are not in data.train"
         )

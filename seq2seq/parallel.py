@@ -107,6 +107,10 @@ class World:
             dist.all_gather_object(parts, own)
         return [parts[i % self.size][i // self.size] for i in range(len(items))]
 
+    def each(self, value: T) -> list[T]:
+        """The values that all processes give, by rank."""
+        return self.map(lambda _: value, range(self.size))
+
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give each parameter the sum of its gradients; it has one in all processes or in none."""
         if self.size == 1:

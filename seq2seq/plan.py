@@ -10,10 +10,12 @@ import torch
 
 from seq2seq.device import peak_memory, synchronize
 from seq2seq.model.seq2seq import Seq2Seq
+from seq2seq.parallel import ALONE, World
 from seq2seq.prepare import Prepared
 from seq2seq.recipe import Recipe
 from seq2seq.train import set_up
 from seq2seq.training.backward import sum_gradients
+from seq2seq.training.feed import Part
 from seq2seq.training.gradients import by_part
 from seq2seq.training.optim import moments_per_weight
 from seq2seq.training.rehearsal import largest_batches, try_batch
@@ -37,11 +39,12 @@ class Speed:
     """What was measured.
 
     Attributes:
-        tokens_per_second: target tokens.
+        tokens_per_second: target tokens of all processes.
         update: seconds of an update.
         epoch: seconds of an epoch's updates.
         validation: seconds of a validation; an estimate, as it depends on what a model says.
-        splits: how often the largest batch had to be split for want of memory.
+        splits: how often the largest batch had to be split for want of memory, in the process in
+            which it was most.
     """
 
     tokens_per_second: float
@@ -75,9 +78,11 @@ class Plan:
     Attributes:
         run: the run directory.
         device: where it trains.
+        processes: that share each batch.
         parameters: by part of the network; those that are shared count once, as embeddings.
-        memory: bytes of weights, gradients, the update rule's moments and the moving average; and
-            the most that this process (on a GPU: its tensors) has used, with the largest batch.
+        memory: bytes of each process: weights, gradients, the update rule's moments and the moving
+            average; and the most that one of them (on a GPU: its tensors) has used, with the
+            largest batch.
         pairs: what became of the training pairs, in words.
         batch: `training.batch_size` in its unit, and batches of an update, in words.
         largest_batch: its shape in words.
@@ -91,6 +96,7 @@ class Plan:
 
     run: str
     device: str
+    processes: int
     parameters: dict[str, int]
     memory: dict[str, int]
     pairs: str
@@ -104,11 +110,15 @@ class Plan:
     left: Left
 
 
-def plan(recipe: Recipe) -> Plan:
+def plan(recipe: Recipe, world: World = ALONE) -> Plan:
     """Prepare what isn't prepared, try some updates that are thrown away, and reckon.
 
     Checkpoints and records of the run stay as they are. A run that has begun is planned from its
     last checkpoint on.
+
+    Args:
+        recipe: the whole recipe.
+        world: the processes that are to train together; all of them plan.
 
     Raises:
         RunError: the run directory holds a run of another recipe, or memory doesn't suffice for a
@@ -117,20 +127,21 @@ def plan(recipe: Recipe) -> Plan:
         SettingsError: this machine has no such device.
     """
     with torch.random.fork_rng():
-        prepared, trainer = set_up(recipe)
+        prepared, trainer = set_up(recipe, world)
         trainer.restore()
         largest = largest_batches(trainer)
-        splits = max(try_batch(trainer, part) for part in largest)
+        splits = max(world.each(max(try_batch(trainer, part) for part in largest)))
         speed = _measure(trainer, splits)
-    shape, progress = largest[0].batch, trainer.progress
+    progress = trainer.progress
     return Plan(
         run=recipe.output_dir,
         device=trainer.device.type,
+        processes=world.size,
         parameters=count_parts(trainer.model),
         memory=_memory(trainer),
         pairs=str(prepared.ledger),
         batch=_describe_batch(prepared),
-        largest_batch=f"{len(shape.index):,} pairs of up to {shape.describe()}",
+        largest_batch=_describe_largest(largest[0], world),
         updates_per_epoch=trainer.updates_per_epoch,
         padding=trainer.sampler.padding_share(progress.epoch),
         speed=speed,
@@ -152,8 +163,14 @@ def _memory(trainer: Trainer) -> dict[str, int]:
         "gradients": weights,
         "optimizer": weights * moments_per_weight(trainer.section),
         "average": weights if trainer.learner.average is not None else 0,
-        "peak": peak_memory(trainer.device),
+        "peak": max(trainer.world.each(peak_memory(trainer.device))),
     }
+
+
+def _describe_largest(part: Part, world: World) -> str:
+    shape = f"{len(part.batch.index):,} pairs of up to {part.batch.describe()}"
+    rows = sum(world.each(part.weight * len(part.batch.index)))
+    return shape if world.size == 1 else f"{rows:,} pairs; the first process has {shape}"
 
 
 def _describe_batch(prepared: Prepared) -> str:
@@ -171,7 +188,7 @@ def _measure(trainer: Trainer, splits: int) -> Speed:
     places = (np.arange(NUM_PROBES) + 0.5) * len(order) / NUM_PROBES
     chosen = [batches[order[int(place)]] for place in places]
     times = _time(trainer, chosen)
-    if times.sum() < SECONDS:
+    if trainer.world.agree(times.sum()) < SECONDS:
         times = _time(trainer, chosen)
     batch, step = times.mean(axis=1)
     accumulate = trainer.section.accumulate
@@ -187,7 +204,10 @@ def _measure(trainer: Trainer, splits: int) -> Speed:
 
 
 def _time(trainer: Trainer, chosen: Sequence[np.ndarray]) -> np.ndarray:
-    """Seconds of gradients and of steps, (2, batches)."""
+    """Seconds of gradients and of steps, (2, batches).
+
+    Gradients take as long as in the slowest process; its step doesn't wait for another.
+    """
     times = []
     for index in chosen:
         started = time.monotonic()
@@ -199,7 +219,8 @@ def _time(trainer: Trainer, chosen: Sequence[np.ndarray]) -> np.ndarray:
         trainer.learner.step(0.0, trainer.learner.collect())
         synchronize(trainer.device)
         times.append((computed - started, time.monotonic() - computed))
-    return np.array(times).T
+    processes = np.array(trainer.world.each(times))
+    return np.stack((processes[..., 0].max(axis=0), processes[..., 1].min(axis=0)))
 
 
 def _time_validation(trainer: Trainer, tokens_per_second: float) -> float:
@@ -208,7 +229,9 @@ def _time_validation(trainer: Trainer, tokens_per_second: float) -> float:
     started = time.monotonic()
     model = trainer.inference_model.eval()
     trainer.validator.translate_and_score(model, NUM_LINES, int(np.median(lengths)))
-    translating = (time.monotonic() - started) * max(1.0, len(lengths) / NUM_LINES)
+    # Processes share the batches, of which so few lines are one.
+    took = trainer.world.agree(time.monotonic() - started)
+    translating = took * max(1.0, len(lengths) / NUM_LINES / trainer.world.size)
     return translating + FORWARD_SHARE * int(lengths.sum()) / tokens_per_second
 
 

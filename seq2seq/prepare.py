@@ -27,7 +27,7 @@ from seq2seq.data.statistics import Statistics, count_statistics
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
 from seq2seq.files import digest, read_record, told, write_record
-from seq2seq.lint import lint_pairs, lint_recipe
+from seq2seq.lint import lint_dev, lint_pairs, lint_recipe
 from seq2seq.recipe import dump_recipe
 from seq2seq.run import Run
 from seq2seq.stages import Digests, building, content_key, is_done, read_key
@@ -87,6 +87,7 @@ def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
     if not run.is_trained:
         _warn(lint_recipe(prepared.recipe, statistics))
         _warn(lint_pairs(prepared.train, prepared.dev))
+        _warn(lint_dev(prepared.recipe.training, prepared.train, prepared.dev))
     return prepared
 
 
@@ -247,10 +248,18 @@ def _count_or_recall(recipe: recipes.Recipe, run: Run, key: str) -> Statistics:
 def _complete(
     recipe: recipes.Recipe, statistics: Statistics, run: Run, batch_size: int | None = None
 ) -> Completed:
-    """The recipe with nothing left to choose; a trained run keeps the batch size it has found."""
-    if recipe.training.batch_size == recipes.AUTO and run.is_trained and run.recipe_file.exists():
-        batch_size = run.load_recipe().training.batch_size
-    return choose(recipe, statistics, _first_recipe(recipe), batch_size)
+    """The recipe with nothing left to choose.
+
+    A trained run keeps the batch size it has found, and validates as often, although limits that
+    may change have a part in that.
+    """
+    kept = {}
+    if run.is_trained and run.recipe_file.exists():
+        saved = run.load_recipe().training
+        kept = {"training.validate_every": saved.validate_every}
+        if recipe.training.batch_size == recipes.AUTO:
+            batch_size = saved.batch_size
+    return choose(recipe, statistics, _first_recipe(recipe), batch_size, kept)
 
 
 def _first_recipe(recipe: recipes.Recipe) -> recipes.Recipe | None:

@@ -99,12 +99,12 @@ class Run:
         raise RunError(f"{path}: no checkpoint yet; train the run first")
 
     def kept_checkpoint(self, update: int) -> Path:
-        """File of one of the best checkpoints, where several are kept."""
-        return self.path / "checkpoints" / f"best-{update}.safetensors"
+        """File of one of the validated checkpoints, where several are kept."""
+        return self.path / "checkpoints" / f"update-{update}.safetensors"
 
     def kept_checkpoints(self) -> list[Path]:
         """The files of this kind that exist."""
-        return sorted((self.path / "checkpoints").glob("best-*.safetensors"))
+        return sorted((self.path / "checkpoints").glob("update-*.safetensors"))
 
     def drop_partial_checkpoints(self) -> None:
         """Remove what a process left behind that was killed while it saved."""

@@ -19,6 +19,7 @@ from seq2seq.prepare import Prepared, prepare, read_dev
 from seq2seq.recipe import AUTO, Decoding, Evaluation, Metric, Recipe, changed_keys
 from seq2seq.run import Run
 from seq2seq.scoring.metrics import build_sentence_scorer, score
+from seq2seq.training.averaging import Kind, kept_counts
 from seq2seq.training.batch_size import MIN_UPDATES, double_while, fits_memory
 from seq2seq.training.diagnosis import OutputMeasures
 from seq2seq.training.minimum_risk import Ids, SentenceScores
@@ -123,27 +124,38 @@ def _find_batch_size(prepared: Prepared, run: Run, device: torch.device) -> int:
     return found
 
 
-def average(run_dir: Path, limit: int | None = None, world: World = ALONE) -> bool:
-    """Average the weights of a run's best checkpoints; if that is better, it becomes `best`.
+def average(
+    run_dir: Path,
+    kind: Kind | None = None,
+    limit: int | None = None,
+    world: World = ALONE,
+) -> bool:
+    """Average the weights of a run's checkpoints; if that is better, it becomes `best`.
 
     Args:
-        run_dir: a run that was trained with `training.keep_best` above 1.
-        limit: checkpoints to average; by default all that are kept.
+        run_dir: a run that was trained with `training.keep_best` above 1 or `average_last`.
+        kind: which ones; by default the best, of a run that keeps only the last those.
+        limit: checkpoints to average, at most; by default all of that kind that are kept.
         world: the processes that do it together.
 
     Returns:
         Whether it is better, on the development set by `training.early_stopping_metric`.
 
     Raises:
-        RunError: there are fewer than two checkpoints, or the run isn't trained.
+        RunError: there are fewer than two such checkpoints, or the run isn't trained.
     """
     run = Run(run_dir)
     recipe = run.load_recipe().model_copy(update={"output_dir": str(run_dir)})
     run.existing_checkpoint("last")
-    if (found := len(run.kept_checkpoints())) < 2:
+    counts = kept_counts(recipe.training)
+    first: Kind = next(iter(counts), "best")
+    chosen = kind or first
+    count = counts.get(chosen, 0)
+    if (found := min(count, len(run.kept_checkpoints()))) < 2:
+        key = {"best": "training.keep_best", "last": "training.average_last"}[chosen]
         raise RunError(
-            f"{run_dir}: keeps {found} of its best checkpoints, which is nothing to average; "
-            "train with training.keep_best above 1"
+            f"{run_dir}: keeps {found} of its {chosen} checkpoints, which is nothing to average; "
+            f"train with {key} above 1"
         )
     device = resolve_device(recipe.device)
     tune_memory()
@@ -151,7 +163,7 @@ def average(run_dir: Path, limit: int | None = None, world: World = ALONE) -> bo
     with run.locked():
         trainer = build_trainer(recipe, prepared, run, device, world)
         trainer.resume()
-        is_better = trainer.average_best(limit)
+        is_better = trainer.average(chosen, min(count, limit or count))
         trainer.save()
     return is_better
 

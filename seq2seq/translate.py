@@ -32,6 +32,7 @@ from seq2seq.translation.details import Annotator
 from seq2seq.translation.forced import force
 from seq2seq.translation.models import Models, check_pieces
 from seq2seq.translation.pairwise import build_pairwise
+from seq2seq.translation.parts import search_in_parts
 from seq2seq.translation.requests import Requests
 from seq2seq.translation.result import (
     TranslatedHypothesis,
@@ -231,13 +232,16 @@ class Translator:
         lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
         requests = self.requests.of(texts)
 
-        def search(batch: Sequence[int]) -> list[list[Hypothesis]]:
+        def search(batch: list[int]) -> list[list[Hypothesis]]:
             sources = [[own[i] for i in batch] for own in ids]
             return self._search(sources, [requests[i] for i in batch])
 
+        def search_parts(batch: list[int]) -> list[list[Hypothesis]]:
+            return search_in_parts(search, batch, self.device, lengths, self.search.width)
+
         found: dict[int, list[Hypothesis]] = {}
         batches = list(self._batches(lengths))
-        for batch, hypotheses in zip(batches, self.world.map(search, batches), strict=True):
+        for batch, hypotheses in zip(batches, self.world.map(search_parts, batches), strict=True):
             found |= zip(batch, hypotheses, strict=True)
         if self.utilities is not None:
             found = {i: self._choose(candidates) for i, candidates in found.items()}

@@ -62,6 +62,7 @@ NEEDS_TORCH = [
     "translation.details",
     "translation.forced",
     "translation.models",
+    "translation.parts",
     "translation.requests",
     "translation.shortlisting",
 ]

@@ -1,15 +1,15 @@
 """Everything that comes before training."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
-from seq2seq.arguments import add_recipe, load_recipe
+from seq2seq.arguments import Parser, add_recipe, load_recipe
 
 HELP = "read the corpora, train the tokenizers and encode the text"
 EXAMPLE = "seq2seq prepare recipes/quickstart/quickstart.yaml"
 LOG = True
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Its words."""
     add_recipe(parser)
 

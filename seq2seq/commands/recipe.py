@@ -1,9 +1,9 @@
 """Checking recipes and explaining their keys."""
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 
-from seq2seq.arguments import add_recipe, load_recipe
+from seq2seq.arguments import Parser, add_recipe, load_recipe
 from seq2seq.errors import SettingsError, UserError
 
 HELP = "check a recipe and print it in full"
@@ -11,7 +11,7 @@ EXAMPLE = "seq2seq recipe --explain training.learning_rate"
 LOG = False
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Its words."""
     add_recipe(parser, required=False)
     text = "say what a key means, its default and its legal values; without KEY, list the sections"

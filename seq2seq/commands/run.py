@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.arguments import add_recipe, load_recipe
+from seq2seq.arguments import Parser, add_recipe, load_recipe
 from seq2seq.commands.train import train_recipe
 from seq2seq.formats import format_scores
 
@@ -21,7 +21,7 @@ LOG = True
 NUM_SHOWN = 4
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Its words."""
     add_recipe(parser)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from seq2seq.arguments import add_recipe, load_recipe
+from seq2seq.arguments import Parser, add_recipe, load_recipe
 from seq2seq.console import Interruption
 from seq2seq.errors import UserError
 from seq2seq.formats import format_plan
@@ -22,7 +22,7 @@ EXAMPLE = "seq2seq train recipes/quickstart/quickstart.yaml training.learning_ra
 LOG = True
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Its words."""
     add_recipe(parser)
     text = "only say what it will take (memory, speed, hours), after some updates on trial"
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
     if arguments.plan:
         from seq2seq.plan import plan
 
-        found = plan(recipe)
+        found = plan(recipe, arguments.world)
         text = json.dumps(asdict(found)) + "\n" if arguments.json else format_plan(found)
         print(text, end="")
         return 0

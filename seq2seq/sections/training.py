@@ -190,6 +190,12 @@ class Training(Section):
     the best of them. Tends to gain where the learning rate is still high in the end; with
     `ema_decay` or a schedule down to zero there is little left to gain."""
 
+    average_last: int | None = Field(default=None, ge=2)
+    """When training ends, average the weights of so many last validated checkpoints (Vaswani et al.
+    2017 took 5), and use the result if it is better on the development set than the best so far.
+    It smooths out the noise of the last updates where these are close together, as with
+    `validate_every`; otherwise as `average_best`."""
+
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of training. `auto`: bfloat16 matrix products where the machine is fast at them,
     weights always stay float32. `float16`, for GPUs that don't know bfloat16: the loss is scaled so
@@ -201,8 +207,9 @@ class Training(Section):
     two trainings with one seed otherwise differ a little. A model with a part that has no such
     kernel stops with an error that names it."""
 
-    validate_every: int | None = Field(default=None, ge=1)
-    """Updates between validations. Default: once an epoch."""
+    validate_every: Annotated[int | None, FROM_CORPUS] = Field(default=None, ge=1)
+    """Updates between validations; `null` is once an epoch. Each of them writes a checkpoint and
+    translates all of the development set, about as long a work as training on as many pairs."""
 
     early_stopping_metric: Literal["loss", "perplexity", Metric] = "bleu"
     """Measure on the development set that picks the best checkpoint; of equal ones the lower loss

@@ -1,13 +1,15 @@
-"""The best checkpoints of a run, and the plain mean of their weights."""
+"""The best and the last checkpoints of a run, and the plain mean of their weights."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from seq2seq import checkpoint as checkpoints
+from seq2seq import recipe
 from seq2seq.checkpoint import Checkpoint, DamagedError, set_damaged_aside, without_remedy
 from seq2seq.files import previous_path
 from seq2seq.run import Run
@@ -16,6 +18,15 @@ logger = logging.getLogger(__name__)
 
 Rank = tuple[float, float]
 """Value of the early-stopping metric (up is good), and negated loss for where that is equal."""
+
+Kind = Literal["best", "last"]
+"""What is averaged: the validated checkpoints of the highest rank, or of the latest updates."""
+
+
+def kept_counts(section: recipe.Training) -> dict[Kind, int]:
+    """How many checkpoints a recipe keeps, of each kind of which it keeps any."""
+    counts: dict[Kind, int] = {"best": section.keep_best, "last": section.average_last or 1}
+    return {kind: count for kind, count in counts.items() if count > 1}
 
 
 def save_best(run: Run, checkpoint: Checkpoint, rank: Rank) -> None:
@@ -62,15 +73,17 @@ def _whole(paths: Sequence[Path], rank: Rank) -> dict[Path, Rank]:
     return found
 
 
-def keep_checkpoint(run: Run, limit: int, checkpoint: Checkpoint, rank: Rank) -> None:
-    """Save a validated checkpoint if it is among the best ones, and drop what no longer is.
+def keep_checkpoint(
+    run: Run, counts: Mapping[Kind, int], checkpoint: Checkpoint, rank: Rank
+) -> None:
+    """Save a validated checkpoint if it is one of those to keep, and drop what no longer is.
 
     What is there by then is all that counts, so a run that was killed in between goes on with
     the same files as an unbroken one: those of updates that it has not made yet are dropped.
 
     Args:
         run: the run.
-        limit: checkpoints to keep.
+        counts: checkpoints to keep, by kind.
         checkpoint: weights to translate with, and the `update` that they are of.
         rank: how good it is.
     """
@@ -79,7 +92,8 @@ def keep_checkpoint(run: Run, limit: int, checkpoint: Checkpoint, rank: Rank) ->
         if checkpoints.load_values(path)["update"] > update:
             path.unlink()
     checkpoints.save(run.kept_checkpoint(update), _ranked(checkpoint, rank))
-    for path in best_checkpoints(run)[limit:]:
+    kept = {path for kind, count in counts.items() for path in choose_kept(run, kind, count)}
+    for path in set(run.kept_checkpoints()) - kept:
         path.unlink()
 
 
@@ -87,15 +101,16 @@ def _ranked(checkpoint: Checkpoint, rank: Rank) -> Checkpoint:
     return Checkpoint(checkpoint.tensors, checkpoint.values | {"rank": list(rank)})
 
 
-def best_checkpoints(run: Run) -> list[Path]:
-    """The kept checkpoints, best first; of equal ones the earlier."""
+def choose_kept(run: Run, kind: Kind, count: int) -> list[Path]:
+    """So many of the kept checkpoints: best first and of equal ones the earlier, or last first."""
 
-    def order(path: Path) -> tuple[float, float, int]:
+    def order(path: Path) -> tuple[float, ...]:
         values = checkpoints.load_values(path)
         value, negated_loss = values["rank"]
-        return -value, -negated_loss, values["update"]
+        update = values["update"]
+        return (-value, -negated_loss, update) if kind == "best" else (-update,)
 
-    return sorted(run.kept_checkpoints(), key=order)
+    return sorted(run.kept_checkpoints(), key=order)[:count]
 
 
 def mean_weights(paths: Sequence[Path]) -> dict[str, Tensor]:

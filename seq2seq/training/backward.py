@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from seq2seq.device import is_out_of_memory, release_memory
+from seq2seq.device import within_memory
 from seq2seq.errors import RunError
 from seq2seq.training.feed import Part
 from seq2seq.training.learner import Learner
@@ -35,41 +35,26 @@ def sum_gradients(
     Raises:
         RunError: a pair alone is too much.
     """
-    tried, sums = list(parts), torch.zeros(2, device=learner.device)
-    while (failed := _add_gradients(learner, objective, tried, size, progress, sums)) is not None:
-        release_memory(sums.device)
-        batch, weight = tried[failed].batch, tried[failed].weight
-        if len(batch.index) == 1:
+    sums = torch.zeros(2, device=learner.device)
+    model = learner.model
+
+    def begin() -> None:
+        model.train()
+        model.zero_grad()
+        sums.zero_()
+
+    def add(part: Part) -> None:
+        loss = objective(model, part.batch, progress)
+        learner.backward(loss.objective * part.weight / size)
+        sums.add_(part.weight * torch.stack((loss.objective.detach(), loss.cross_entropy)))
+
+    def halve(part: Part) -> list[Part]:
+        if len(part.batch.index) == 1:
             raise RunError(
                 f"update {progress.update + 1}: there is no memory for a pair of "
-                f"{batch.describe()}; lower data.max_length, or the sizes under model"
+                f"{part.batch.describe()}; lower data.max_length, or the sizes under model"
             )
-        tried[failed : failed + 1] = [Part(half, weight) for half in batch.halves()]
-    return sums, len(tried) - len(parts)
+        return [Part(half, part.weight) for half in part.batch.halves()]
 
-
-def _add_gradients(
-    learner: Learner,
-    objective: Objective,
-    parts: Sequence[Part],
-    size: int,
-    progress: Progress,
-    sums: Tensor,
-) -> int | None:
-    """Add up from zero; the place of the part at which memory ran out, if it did.
-
-    What it had taken is free only when this has returned.
-    """
-    model = learner.model.train()
-    model.zero_grad()
-    sums.zero_()
-    for place, part in enumerate(parts):
-        try:
-            loss = objective(model, part.batch, progress)
-            learner.backward(loss.objective * part.weight / size)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return place
-        sums += part.weight * torch.stack((loss.objective.detach(), loss.cross_entropy))
-    return None
+    made = within_memory(add, parts, halve, sums.device, anew=begin)
+    return sums, len(made) - len(parts)

@@ -26,6 +26,7 @@ class Progress:
         plateau: memory of the `plateau` schedule.
         loss_mean: running mean of the cross-entropy of updates, nats per token.
         batch_mean: running mean of their target tokens.
+        good: update of the last good state, see `setback`.
         setbacks: times in a row that a loss or gradient was not finite.
         rate_factor: what the learning rate was lowered by for that.
         alarms: what is off and has been told.
@@ -44,6 +45,7 @@ class Progress:
     plateau: Plateau = field(default_factory=Plateau)
     loss_mean: float = math.inf
     batch_mean: float = 0.0
+    good: int = 0
     setbacks: int = 0
     rate_factor: float = 1.0
     alarms: list[str] = field(default_factory=list)

@@ -2,25 +2,32 @@
 
 The update is not applied. Weights, the update rule's memory and the place in the data become those
 of the last good state, the learning rate is halved for the rest of training, and all is said. A
-state is taken to be good after every `KEEP_EVERY` updates and after each checkpoint that the recipe
-makes, so a run that was killed in between goes back to the same state as an unbroken one.
+state is taken to be good after every `KEEP_EVERY` updates and with each checkpoint that the recipe
+makes. A checkpoint of another state, as a stop makes it, comes after that of the good one, which
+stays as the generation before it; so whether a run was killed, stopped or unbroken, it goes back to
+the same state.
 """
 
 import copy
+import logging
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from torch import Tensor
-
-from seq2seq.checkpoint import Checkpoint
+from seq2seq import checkpoint as checkpoints
+from seq2seq.checkpoint import Checkpoint, DamagedError, without_remedy
 from seq2seq.data.batch import Batch
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.errors import RunError
+from seq2seq.files import previous_path
 from seq2seq.training.alarms import is_spike
 from seq2seq.training.gradients import first_not_finite
 from seq2seq.training.learner import Learner
 from seq2seq.training.progress import Progress, Tally
+from seq2seq.training.state import State
+
+logger = logging.getLogger(__name__)
 
 KEEP_EVERY = 500
 """Updates between copies of the state. A copy goes to main memory, which takes about the time of a
@@ -35,24 +42,18 @@ MAX_SETBACKS = 5
 SHOWN_PAIRS = 5
 
 
-@dataclass(frozen=True)
-class _State:
-    tensors: dict[str, Tensor]
-    progress: Progress
-    tally: Tally
-
-
 class LastGood:
     """The last good state of training, in main memory."""
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
-        self._state: _State | None = None
+        self._state: State | None = None
+        self._is_newest = False
 
     @property
-    def update(self) -> int:
-        """When it was."""
-        return 0 if self._state is None else self._state.progress.update
+    def update(self) -> int | None:
+        """When it was; None before there is one."""
+        return None if self._state is None else self._state.progress.update
 
     def keep(self, progress: Progress, tally: Tally) -> None:
         """Take the present state for good, unless the loss is far above that of the one before."""
@@ -60,12 +61,47 @@ class LastGood:
             if is_spike(progress.loss_mean, self._state.progress.loss_mean):
                 return
             progress.setbacks = 0
-        tensors = self.learner.tensors()
-        self._state = _State(
-            {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()},
-            copy.deepcopy(progress),
-            copy.deepcopy(tally),
-        )
+        progress.good = progress.update
+        tensors = {
+            name: tensor.detach().to("cpu", copy=True)
+            for name, tensor in self.learner.tensors().items()
+        }
+        self._state = State(tensors, copy.deepcopy(progress), copy.deepcopy(tally))
+        self._is_newest = False
+
+    def save(self, path: Path, present: State, values: Mapping[str, Any]) -> None:
+        """Save the present state, and before it the good one, unless that is the same or there.
+
+        Args:
+            path: of the newest checkpoint; the one before it is kept.
+            present: what training is to go on from.
+            values: that go with it.
+        """
+        is_good = present.progress.update == present.progress.good
+        states = [present]
+        if self._state is not None and not (is_good or self._is_newest):
+            states.insert(0, self._state)
+        for state in states:
+            checkpoints.save(path, state.pack(values), keep_previous=True)
+        self._is_newest = is_good
+
+    def recover(self, path: Path, progress: Progress, tally: Tally) -> None:
+        """Have the good state of a present one that was loaded from the checkpoint at `path`.
+
+        Where it is lost, the present one has to do.
+        """
+        previous = previous_path(path)
+        if progress.good != progress.update and previous.exists():
+            try:
+                found = State.unpack(checkpoints.load(previous))
+            except DamagedError as error:
+                logger.warning("%s; it is left out", without_remedy(error))
+            else:
+                if found.progress.update == progress.good:
+                    self._state, self._is_newest = found, False
+                    return
+        self.keep(progress, tally)
+        self._is_newest = True
 
     def set_back(self, progress: Progress, tally: Tally, failure: str) -> str:
         """Make it the present one again, at a lower rate; time that was spent stays spent.

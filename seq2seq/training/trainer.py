@@ -5,7 +5,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
@@ -26,10 +25,11 @@ from seq2seq.training.gradients import by_part, gradient_norm
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, split_line, validation_line
 from seq2seq.training.objective import Objective
-from seq2seq.training.optim import Plateau, learning_rate
+from seq2seq.training.optim import learning_rate
 from seq2seq.training.progress import Progress, Tally, is_over, share_done
 from seq2seq.training.seeding import seed_update
 from seq2seq.training.setback import KEEP_EVERY, LastGood, describe_failure
+from seq2seq.training.state import State
 from seq2seq.training.validation import Validator
 
 logger = logging.getLogger(__name__)
@@ -96,9 +96,10 @@ class Trainer:
         It is enough that it says so in one of the processes.
         """
         progress, self.stop = self.progress, stop
+        if self.good.update is None:
+            self.good.keep(progress, self.tally)
         if progress.update:
             self._validate_if_due()  # a run that was killed there, or has other limits now
-        self.good.keep(progress, self.tally)
         while not progress.finished:
             groups = self._groups(progress.epoch)
             for group in groups[progress.position :]:
@@ -133,13 +134,8 @@ class Trainer:
         parts = self.feed.load(group, progress.epoch)
         loading = time.monotonic() - started
         size, tokens = self._count(parts)
-        rate = learning_rate(
-            self.section,
-            progress.update + 1,
-            progress.epoch,
-            self.done,
-            progress.plateau,
-        )
+        update, epoch = progress.update + 1, progress.epoch
+        rate = learning_rate(self.section, update, epoch, self.done, progress.plateau)
         rate *= progress.rate_factor
         seed_update(self.seed, progress.update + 1, world.rank)
         sums, splits = sum_gradients(self.learner, self.objective, parts, size, progress)
@@ -214,12 +210,13 @@ class Trainer:
         section, progress = self.section, self.progress
         if progress.update % section.log_every == 0:
             self._record()
-        saved = self._validate_if_due()
-        if not saved and section.save_every and progress.update % section.save_every == 0:
-            self.save()
-            saved = True
-        if saved or progress.update % KEEP_EVERY == 0:
+        if self._validate_if_due():
+            return
+        is_save = section.save_every is not None and progress.update % section.save_every == 0
+        if is_save or progress.update % KEEP_EVERY == 0:
             self.good.keep(progress, self.tally)
+        if is_save:
+            self.save()
 
     def _validate_if_due(self) -> bool:
         """Validate and save where it is time to, and see whether training is over."""
@@ -234,8 +231,11 @@ class Trainer:
         if new:
             self._validate()
         progress.finished = is_over(self.section, self.progress)
-        if progress.finished and section.average_best:
-            self.average_best()
+        if progress.finished:
+            for kind, count in averaging.kept_counts(section).items():
+                if kind == "last" or section.average_best:
+                    self.average(kind, count)
+        self.good.keep(progress, self.tally)
         self.save()
         return True
 
@@ -272,30 +272,27 @@ class Trainer:
         progress.seconds += self.world.agree(time.monotonic() - started)
         record = progress.record("validation", values)
         weights = Checkpoint(checkpoints.weights_of(model), record)
-        if self.section.keep_best > 1:
-            kept = self.run, self.section.keep_best, weights, rank
-            self.world.once(averaging.keep_checkpoint, *kept)
+        if counts := averaging.kept_counts(self.section):
+            self.world.once(averaging.keep_checkpoint, self.run, counts, weights, rank)
         if is_best:
             progress.best_update = progress.update
             self._save_best(weights, rank)
         self.world.once(self.log.write, record)
         logger.info(validation_line(record, is_best))
-        if alarms.is_settled(
-            progress.update,
-            1.0 if is_over(self.section, self.progress) else self.done,
-        ):
+        done = 1.0 if is_over(self.section, progress) else self.done
+        if alarms.is_settled(progress.update, done):
             off = alarms.read_signs(values)
             self._tell(progress.update, alarms.news(progress, off, alarms.SIGNS))
         if falls and self.section.reload_best:
             self.learner.restart(checkpoints.load(self.run.checkpoint("best")))
 
-    def average_best(self, limit: int | None = None) -> bool:
-        """Average the weights of the best checkpoints; if that is better yet, it becomes `best`.
+    def average(self, kind: averaging.Kind, count: int) -> bool:
+        """Average the weights of kept checkpoints; if that is better than `best`, it becomes it.
 
         Returns:
-            Whether it is better, by what picks the best checkpoint; `limit` of None takes all.
+            Whether it is better, by what picks the best checkpoint.
         """
-        paths = averaging.best_checkpoints(self.run)[:limit]
+        paths = averaging.choose_kept(self.run, kind, count)
         model = copy.deepcopy(self.inference_model)
         checkpoints.load_weights(model, averaging.mean_weights(paths))
         values, rank = self.validator.measure(model)
@@ -305,7 +302,8 @@ class Trainer:
         if is_best:
             self._save_best(Checkpoint(checkpoints.weights_of(model), record), rank)
         self.world.once(self.log.write, record)
-        logger.info("mean of %d checkpoints:  %s", len(paths), validation_line(record, is_best))
+        line = validation_line(record, is_best)
+        logger.info("mean of the %s %d checkpoints:  %s", kind, len(paths), line)
         return is_best
 
     def _is_best(self, rank: averaging.Rank) -> bool:
@@ -329,14 +327,9 @@ class Trainer:
 
     def save(self) -> None:
         """Save everything that `resume` needs."""
-        values: dict[str, Any] = {
-            "progress": asdict(self.progress),
-            "tally": asdict(self.tally),
-            "data_key": self.data_key,
-            **self.learner.values(),
-        }
-        path, saved = self.run.checkpoint("last"), Checkpoint(self.learner.tensors(), values)
-        self.world.once(lambda: checkpoints.save(path, saved, keep_previous=True))
+        state = State(self.learner.tensors(), self.progress, self.tally)
+        values = {"data_key": self.data_key, **self.learner.values()}
+        self.world.once(self.good.save, self.run.checkpoint("last"), state, values)
         self.is_saved = True
 
     def resume(self) -> bool:
@@ -360,6 +353,8 @@ class Trainer:
         self.world.once(self.log.truncate, self.progress.update)
         self.is_saved = True
         self._recover_best()
+        known = self.run.checkpoint("last"), self.progress, self.tally
+        self.world.in_turn(lambda: self.good.recover(*known))
         return True
 
     def restore(self, *, set_aside: bool = False) -> bool:
@@ -377,9 +372,8 @@ class Trainer:
                 "this run was trained; give another output_dir to train anew"
             )
         self.learner.restore(saved)
-        progress = dict(saved.values["progress"])
-        self.progress = Progress(**progress | {"plateau": Plateau(**progress["plateau"])})
-        self.tally = Tally(**saved.values["tally"])
+        state = State.unpack(saved)
+        self.progress, self.tally = state.progress, state.tally
         self.progress.finished = self.progress.finished and is_over(self.section, self.progress)
         return True
 

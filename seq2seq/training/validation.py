@@ -3,13 +3,15 @@
 import math
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from seq2seq import recipe
 from seq2seq.data.batch import load_batch
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.sampler import Sampler
-from seq2seq.device import autocast
+from seq2seq.device import autocast, rows_within_memory
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import ALONE, World
 from seq2seq.scoring import metrics
@@ -87,17 +89,36 @@ class Validator:
         sizes = [len(index) for index in self.batches]
         telling = count_telling(sizes) if model.reads_source else 0
 
-        def measured(place: int) -> tuple[float, ...]:
-            batch = load_batch(self.dev, self.batches[place]).to(device)
+        def measured(index: npt.NDArray[np.int64], is_telling: bool) -> tuple[float, ...]:
+            batch = load_batch(self.dev, index).to(device)
             with autocast(device, self.section.precision):
                 start = model.encode(batch.src, batch.src_lengths)
                 features, end = model.decode(batch.tgt_in, start)
             loss = float(features_loss(model, features, end, batch).cross_entropy)
-            if place >= telling:
+            if not is_telling:
                 return loss, *NOTHING
             return loss, *source_use(model, self.section.precision, batch, start, end, loss)
 
-        results = self.world.map(measured, range(len(self.batches)))
+        def summed(place: int) -> list[float]:
+            parts = rows_within_memory(
+                lambda index: measured(index, place < telling),
+                self.batches[place],
+                device,
+                warning="data.dev: memory ran out in validation; batches are split in two where it "
+                "does, which takes time; leave very long pairs out",
+                refusal=self._refusal,
+            )
+            return [sum(values) for values in zip(*parts, strict=True)]
+
+        results = self.world.map(summed, range(len(self.batches)))
         total, *use = map(sum, zip(*results, strict=True))
         loss = math.inf if math.isnan(total) else total / int(self.dev.tgt_lengths.sum())
         return {"loss": loss, **source_measures(*use)}
+
+    def _refusal(self, index: npt.NDArray[np.int64]) -> str:
+        src, tgt = int(self.dev.src_lengths[index].max()), int(self.dev.tgt_lengths[index].max())
+        return (
+            f"data.dev: there is no memory for pair {self.dev.line(int(index[0])) + 1:,}, of "
+            f"{src:,} source and {tgt:,} target tokens; leave it out, or lower the sizes under "
+            "model"
+        )

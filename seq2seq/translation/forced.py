@@ -12,6 +12,7 @@ from seq2seq.data.batch import pad
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import BOS
+from seq2seq.translation.parts import read_in_parts
 
 Ids = Sequence[Sequence[int]]
 
@@ -47,11 +48,19 @@ def force(
         sources: for each model the source ids of each output, with end marks.
         targets: ids of the outputs, with an end mark only where it is meant.
         device: where the models are.
+
+    Raises:
+        RunError: memory does not suffice for a single output.
     """
+
+    def read(rows: list[int]) -> list[Forced]:
+        own = [[ids[i] for i in rows] for ids in sources]
+        return _force(ensemble, own, [targets[i] for i in rows], device)
+
+    lengths = [*map(len, sources[0])], [*map(len, targets)]
     found = [Forced([], None)] * len(targets)
     for rows in _batches(targets, sources[0]):
-        chosen = [targets[i] for i in rows]
-        results = _force(ensemble, [[own[i] for i in rows] for own in sources], chosen, device)
+        results = read_in_parts(read, rows, device, *lengths)
         for i, one in zip(rows, results, strict=True):
             found[i] = one
     return found

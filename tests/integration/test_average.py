@@ -32,6 +32,22 @@ def test_a_finished_run_translates_with_the_mean_if_it_is_better(
     assert train(recipe).status == "already finished"
 
 
+def test_the_last_are_averaged_of_a_run_that_keeps_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["training.average_last=3", "training.max_epochs=4", "training.schedule=null"]
+    run = Run(train(toy_recipe(tmp_path, *settings)).run_dir)
+    for words, updates in {(): [26, 39, 52], ("--last", "2"): [39, 52]}.items():
+        assert main(["average", str(run.path), *words]) == 0
+        *_, record = map(json.loads, run.metrics_file.read_text().splitlines())
+        assert (record["kind"], record["updates"]) == ("average", updates)
+    capsys.readouterr()
+    assert main(["average", str(run.path), "--best", "2"]) == 2
+    assert "train with training.keep_best above 1" in capsys.readouterr().err
+    assert main(["average", str(run.path), "--best", "2", "--last", "2"]) == 2
+    assert "--last: not allowed with argument --best" in capsys.readouterr().err
+
+
 def test_nothing_to_average(toy_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["average", str(toy_run)]) == 2
     assert "keeps 0 of its best checkpoints, which is nothing to average" in capsys.readouterr().err

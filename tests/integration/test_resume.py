@@ -33,6 +33,7 @@ RICH = [
     "training.optimizer=adamw",
     "training.keep_best=3",
     "training.average_best=true",
+    "training.average_last=2",
     "tokenizer.sampling=0.2",
     "training.src_word_dropout=0.1",
     "training.tgt_word_dropout=0.1",

@@ -15,6 +15,7 @@ from toy import write_toy
 
 from seq2seq import checkpoint
 from seq2seq.evaluate import evaluate
+from seq2seq.plan import plan
 from seq2seq.recipe import Recipe, load_recipe
 from seq2seq.run import Run
 from seq2seq.train import train
@@ -56,6 +57,7 @@ def patched(self, *arguments):
 Trainer._update = patched
 sys.exit(main(sys.argv[4:]))
 """
+CLI = "import sys; from seq2seq.cli import main; sys.exit(main(sys.argv[1:]))"
 RUN_THEN_TRANSLATE = """
 import sys
 from functools import partialmethod
@@ -175,3 +177,25 @@ def test_torchrun_starts_again_what_was_killed(tmp_path: Path) -> None:
     assert done.stderr.count("resuming after update 4\n") == 1
     assert done.stderr.count("another process of this run has ended") <= 1
     assert_same(alone, load_recipe(path, words[1:]))
+
+
+def test_a_plan_of_several_processes_is_that_of_the_whole(tmp_path: Path) -> None:
+    words = ["train", str(write_toy(tmp_path)), *SETTINGS, "--plan"]
+    (status, table, errors), (other_status, silence, _) = company.run_together(2, CLI, *words)
+    assert (status, other_status, silence) == (0, 0, ""), errors
+    table = " ".join(table.split())
+    assert "on cpu in 2 processes " in table
+    assert "memory in each of them " in table
+    (_, text, _), _ = company.run_together(2, CLI, *words, "--json")
+    found = json.loads(text)
+    alone = plan(load_recipe(tmp_path / "toy.yaml", SETTINGS))
+    assert (found["processes"], alone.processes) == (2, 1)
+    for same in ("parameters", "updates_per_epoch", "padding", "batch"):
+        assert found[same] == getattr(alone, same)
+    assert found["left"]["updates"] == alone.left.updates
+    assert found["largest_batch"].startswith("8 pairs; the first process has ")
+    assert alone.largest_batch.startswith("8 pairs of up to ")
+    # Tokens are those of the whole batches.
+    tokens = found["speed"]["tokens_per_second"] * found["speed"]["update"]
+    assert tokens == pytest.approx(alone.speed.tokens_per_second * alone.speed.update)
+    assert not (tmp_path / "run/checkpoints").exists()

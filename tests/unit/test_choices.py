@@ -104,6 +104,37 @@ def test_batches_of_tokens_are_as_large_as_those_of_sentences(
     assert tokens.max_epochs == pytest.approx(sentences.max_epochs, abs=1)
 
 
+@pytest.mark.parametrize("corpus", CORPORA)
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_validations_are_neither_many_nor_few(
+    corpus: Statistics, accumulate: int, tmp_path: Path
+) -> None:
+    recipe = choose(load(tmp_path, f"training.accumulate={accumulate}"), corpus).recipe
+    chosen, epochs = recipe.training.validate_every, recipe.training.max_epochs
+    epoch = max(1.0, updates(recipe, corpus) / epochs)
+    made, every = epochs * epoch, chosen or epoch
+    pairs = every * recipe.training.batch_size * accumulate
+    # Half or twice as much is allowed for an epoch, and a little for rounding.
+    assert pairs > 4_900 or made / every < 11
+    assert made / every > 2.4
+    assert every < 10_001
+    assert (chosen is None) or not 0.55 * every < epoch < 1.9 * every
+
+
+def test_validations_go_by_the_limits(tmp_path: Path) -> None:
+    def every(*overrides: str) -> int | None:
+        return choose(load(tmp_path, *overrides), text(800)).recipe.training.validate_every
+
+    assert every() == 620
+    assert every("training.max_updates=2000") == 400
+    assert every("training.max_updates=20") is None
+    assert every("training.max_epochs=5") is None
+    assert every("training.validate_every=null") is None
+    for given, expected in {(): 77, ("training.validate_every=8",): 8}.items():
+        found = choose(load(tmp_path, *given), text(800), kept={"training.validate_every": 77})
+        assert found.recipe.training.validate_every == expected
+
+
 def test_given_updates_are_made(tmp_path: Path) -> None:
     recipe = choose(load(tmp_path, "training.max_updates=90000"), MULTI30K).recipe
     assert updates(recipe, MULTI30K) > 1.5 * 90_000

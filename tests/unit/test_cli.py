@@ -98,6 +98,14 @@ def test_mistakes_take_one_line(argv: list[str], message: str, capsys: Capture) 
     assert errors.count("\n") == 1
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_keys_of_a_recipe_may_stand_anywhere(place: int, recipe: Path, capsys: Capture) -> None:
+    words = ["--plan", str(recipe), "--json"]
+    assert main(["train", *words[:place], "training.max_updates=0", *words[place:]]) == 2
+    expected = "command line: training.max_updates: must be at least 1, not 0\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_recipe_prints_what_loads_back(recipe: Path, capsys: Capture) -> None:
     assert main(["recipe", str(recipe), "seed=5"]) == 0
     text = capsys.readouterr().out

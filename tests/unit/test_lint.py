@@ -8,7 +8,7 @@ from toy import toy_recipe
 
 from seq2seq.choices import choose
 from seq2seq.data.statistics import Statistics
-from seq2seq.lint import RATES, lint_pairs, lint_recipe
+from seq2seq.lint import RATES, lint_dev, lint_pairs, lint_recipe
 from seq2seq.prepare import prepare, preview
 from seq2seq.recipe import Recipe, Training, load_recipe
 
@@ -128,7 +128,7 @@ IN_CORPUS: dict[str, tuple[list[str], Statistics, str]] = {
     ),
     "no dropout": (["model.dropout=0"], text(3000), "model.dropout: without it a network learns"),
     "short patience": (
-        ["training.early_stopping_patience=2"],
+        ["training.early_stopping_patience=2", "training.validate_every=null"],
         text(3000),
         "training.early_stopping_patience: may end training after 375 updates without a gain",
     ),
@@ -194,6 +194,32 @@ def test_odd_pairs_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     assert f"a source has {lengths[0]:,} pieces" in lines[0]
     assert f"a target has {lengths[1]:,} pieces" in lines[2]
     assert [f"warning: {line}" for line in lint_pairs(prepared.train, prepared.dev)] == lines
+
+
+def test_development_sets_that_say_little_are_told(tmp_path: Path) -> None:
+    recipe = toy_recipe(tmp_path, "training.validate_every=5")
+
+    def told(num_lines: int, name: str = "dev", blank: bool = False) -> list[str]:
+        for side in ("in", "out"):
+            lines = (tmp_path / f"{name}.{side}").read_text().splitlines(keepends=True)
+            lines = ["\n"] * num_lines if blank else (lines * 1000)[:num_lines]
+            (tmp_path / f"few.{side}").write_text("".join(lines))
+        data = recipe.data.model_validate(
+            recipe.data.model_dump() | {"dev": [{"path": str(tmp_path / "few")}]}
+        )
+        prepared = prepare(recipe.model_copy(update={"data": data}))
+        return list(lint_dev(recipe.training, prepared.train, prepared.dev))
+
+    assert told(20) == []
+    (few,) = told(1)
+    assert few.startswith("data.dev: chance decides which checkpoint is the best on so few lines (")
+    (known,) = told(150, "train")
+    assert known.startswith("data.dev: 100% of its pairs are training pairs too, ")
+    (many,) = told(3500)
+    assert many.startswith("data.dev: its 3,500 lines are translated each time that training has ")
+    assert "has seen 80, so validation takes much of the time" in many
+    (blank,) = told(12, blank=True)
+    assert blank.startswith("data.dev: 100% of its targets are blank lines; ")
 
 
 def test_a_recipe_is_told_before_training_and_when_it_is_shown(

@@ -13,6 +13,7 @@ from seq2seq.prepare import prepare
 from seq2seq.recipe import Recipe
 from seq2seq.run import Run
 from seq2seq.training import backward
+from seq2seq.training.feed import Part
 from seq2seq.training.rehearsal import largest_batches, rehearse
 from seq2seq.training.trainer import Trainer
 
@@ -65,15 +66,18 @@ def test_the_largest_batches_of_the_epoch(tmp_path: Path) -> None:
 def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Lets backward passes of more than 9 pairs run out of memory; how many there were."""
     sizes: list[int] = []
-    original = backward._add_gradients
+    original = backward.within_memory
 
-    def limited(model: Any, objective: Any, parts: Any, *rest: Any) -> int | None:
-        counts = [len(part.batch.index) for part in parts]
-        sizes.append(max(counts))
-        failed = next((i for i, count in enumerate(counts) if count > 9), None)
-        return original(model, objective, parts, *rest) if failed is None else failed
+    def limited(work: Callable[[Part], None], *others: Any, **options: Any) -> list[None]:
+        def small(part: Part) -> None:
+            sizes.append(len(part.batch.index))
+            if sizes[-1] > 9:
+                raise MemoryError
+            work(part)
 
-    monkeypatch.setattr(backward, "_add_gradients", limited)
+        return original(small, *others, **options)
+
+    monkeypatch.setattr(backward, "within_memory", limited)
     yield sizes
 
 

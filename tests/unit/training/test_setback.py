@@ -117,6 +117,76 @@ def test_a_run_that_was_killed_in_between_goes_back_to_the_same_state(build: Bui
         assert torch.equal(weight, weights(again)[name]), name
 
 
+@pytest.mark.parametrize("every", [500, 3])
+@pytest.mark.parametrize("stops", [[11], [11, 12], [10, 13], [2, 7, 10, 11, 12, 13]])
+def test_a_run_that_was_stopped_in_between_goes_back_to_the_same_state(
+    build: Build, monkeypatch: pytest.MonkeyPatch, stops: list[int], every: int
+) -> None:
+    monkeypatch.setattr("seq2seq.training.trainer.KEEP_EVERY", every)
+    trainer = unbroken = build("unbroken", "training.ema_decay=0.9")
+    fail_at(unbroken, 14, 2)
+    assert unbroken.fit(never) == "finished"
+    for number, stop in enumerate([*stops, 99]):
+        trainer = build("stopped", "training.ema_decay=0.9")
+        fail_at(trainer, 14, 2)
+        assert trainer.resume() == (number > 0)
+        trainer.fit(lambda trainer=trainer, stop=stop: trainer.progress.update == stop)
+    assert trainer.progress.finished
+    assert trainer.progress.rate_factor == 0.25
+    alarms = [[record["text"] for record in records(t, "alarm")] for t in (unbroken, trainer)]
+    assert alarms[0] == alarms[1]
+    assert f"training goes on from update {12 if every == 3 else 10} " in alarms[0][0]
+    for name, weight in weights(unbroken).items():
+        assert torch.equal(weight, weights(trainer)[name]), name
+
+
+def test_a_stop_that_is_killed_goes_on_from_the_good_state(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbroken = build("unbroken")
+    unbroken.fit(never)
+    trainer = build("killed")
+    trainer.fit(lambda: trainer.progress.update == 11)
+    again = build("killed")
+    assert again.resume()
+    save = checkpoints.save
+
+    def die(path: Path, saved: checkpoints.Checkpoint, **options: bool) -> None:
+        if saved.values["progress"]["update"] == 12:
+            raise KeyboardInterrupt
+        save(path, saved, **options)
+
+    monkeypatch.setattr(checkpoints, "save", die)
+    with pytest.raises(KeyboardInterrupt):
+        again.fit(lambda: again.progress.update == 12)
+    monkeypatch.setattr(checkpoints, "save", save)
+    last = build("killed")
+    assert last.resume()
+    assert last.progress.update == 10
+    assert last.fit(never) == "finished"
+    for name, weight in weights(unbroken).items():
+        assert torch.equal(weight, weights(last)[name]), name
+
+
+def test_a_damaged_good_state_gives_way_to_the_present_one(build: Build) -> None:
+    trainer = build("run")
+    trainer.fit(lambda: trainer.progress.update == 8)
+    trainer.run.checkpoint("last").with_name("previous-last.safetensors").write_bytes(b"x")
+    again = build("run")
+    assert again.resume()
+    assert again.good.update == 8
+
+
+def test_a_checkpoint_of_a_jump_of_the_loss_is_not_gone_back_to(build: Build) -> None:
+    trainer = build("run")
+    trainer.fit(lambda: trainer.progress.update == 5)
+    trainer.progress.update, trainer.progress.loss_mean = 6, 9.0
+    trainer.save()
+    again = build("run")
+    assert again.resume()
+    assert (again.progress.update, again.good.update) == (6, 5)
+
+
 def test_the_lower_rate_is_kept_by_a_resumed_run(build: Build) -> None:
     trainer = build("run")
     fail_at(trainer, 3, 1)

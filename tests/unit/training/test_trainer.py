@@ -219,6 +219,30 @@ def test_the_mean_of_the_best_is_used_if_it_is_better(
     assert again.progress.best == (value if is_better else 4.0)
 
 
+@pytest.mark.parametrize(("value", "is_better"), [(9.0, True), (3.5, False)])
+def test_the_mean_of_the_last_is_used_if_it_is_better(
+    build: Build, value: float, is_better: bool
+) -> None:
+    scores = iter([1.0, 3.0, 2.0, 4.0, 0.0, value])
+    seen = []
+
+    def bleu(model: Seq2Seq) -> float:
+        seen.append({name: w.clone() for name, w in checkpoints.weights_of(model).items()})
+        return next(scores)
+
+    trainer = build(*AVERAGED[:2], "training.average_last=2", bleu=bleu)
+    trainer.fit(never)
+    *models, mean = seen
+    saved = checkpoints.load(trainer.run.checkpoint("best")).tensors
+    for name, weight in mean.items():
+        two = torch.stack([models[i][name] for i in (3, 4)])
+        torch.testing.assert_close(weight, two.mean(dim=0))
+        assert torch.equal(saved[name], weight if is_better else models[3][name])
+    (record,) = records(trainer, "average")
+    assert (record["updates"], record["bleu"]) == ([8, 10], value)
+    assert [checkpoints.load_values(p)["update"] for p in trainer.run.kept_checkpoints()] == [10, 8]
+
+
 def test_keeping_checkpoints_changes_no_weight(build: Build) -> None:
     plain = build(*AVERAGED[:2])
     plain.fit(never)
