@@ -78,12 +78,17 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps or auto")
 
 
-def add_run(parser: Parser) -> None:
-    """A run that translates, and how it does."""
+def add_search_keys(parser: Parser, example: str) -> None:
+    """Keys of the section `decoding`."""
     parser.keys = r"decoding\.[^=]*"
-    text = "decoding.KEY=VALUE sets a key of the recipe, such as decoding.no_repeat_ngram=4; "
+    text = f"decoding.KEY=VALUE sets a key of the recipe, such as {example}; "
     text += "`seq2seq recipe --explain decoding` lists them"
     parser.add_argument_group("search", text)
+
+
+def add_run(parser: Parser) -> None:
+    """A run that translates, and how it does."""
+    add_search_keys(parser, "decoding.no_repeat_ngram=4")
     add_models(parser)
     for key in DECODING_KEYS:
         option = key.replace("_", "-")

@@ -121,18 +121,12 @@ def _rules(
         reason = f"{corpus.shared_letters:.0%} of the letters are shared"
         yield Choice("tokenizer.joint", joint, reason)
 
-    parts = {"encoder": 0, "decoder": 1} if recipe.model.reads_source else {"decoder": 1}
-    for part, i in parts.items():
-        yield Choice(f"model.{part}.embedding_dim", size.embedding_dim, size_reason)
-        yield Choice(f"model.{part}.hidden_size", size.hidden_size[i], size_reason)
-        yield Choice(f"model.{part}.num_layers", size.num_layers[i], size_reason)
-    yield Choice("model.dropout", size.dropout, size_reason)
     # Embeddings of pieces that are seen seldom learn from both of their places (Press & Wolf 2017).
-    if corpus.pairs <= 300_000 and (table is TEXT or joint):
-        ways = "three_way" if joint and recipe.model.reads_source else "two_way"
-        yield Choice("model.tied_embeddings", ways, size_reason)
-    else:
-        yield Choice("model.tied_embeddings", None, size_reason)
+    ties = corpus.pairs <= 300_000 and (table is TEXT or joint)
+    ways = "three_way" if joint and recipe.model.reads_source else "two_way"
+    values = {"dropout": size.dropout, "tied_embeddings": ways if ties else None}
+    yield from _network(recipe, size, size_reason)
+    yield from (Choice(f"model.{key}", value, size_reason) for key, value in values.items())
 
     per_unit = 1.0
     if training.batch_type == "tokens":
@@ -158,6 +152,14 @@ def _rules(
     # An average over the last twentieth of training or so.
     decay = 0.998 if updates < 10_000 else 0.999 if updates < 50_000 else 0.9995
     yield Choice("training.ema_decay", decay, f"about {updates:,.0f} updates")
+
+
+def _network(recipe: Recipe, size: Size, reason: str) -> Iterator[Choice]:
+    parts = {"encoder": 0, "decoder": 1} if recipe.model.reads_source else {"decoder": 1}
+    for part, i in parts.items():
+        yield Choice(f"model.{part}.embedding_dim", size.embedding_dim, reason)
+        yield Choice(f"model.{part}.hidden_size", size.hidden_size[i], reason)
+        yield Choice(f"model.{part}.num_layers", size.num_layers[i], reason)
 
 
 def _max_epochs(

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
-from seq2seq.arguments import Parser, add_models, load_decoding, positive
+from seq2seq.arguments import Parser, add_models, add_search_keys, load_decoding, positive
 from seq2seq.errors import UserError
 from seq2seq.translation.answers import dump
 
@@ -21,10 +21,7 @@ LOG = False
 
 def add_arguments(parser: Parser) -> None:
     """Its words."""
-    parser.section = "decoding"
-    text = "decoding.KEY=VALUE sets a key of the recipe, such as decoding.top_p=0.9; "
-    text += "`seq2seq recipe --explain decoding` lists them"
-    parser.add_argument_group("search", text)
+    add_search_keys(parser, "decoding.top_p=0.9")
     add_models(parser)
     text = "how texts begin (default: with anything)"
     parser.add_argument("beginnings", nargs="*", metavar="BEGINNING", help=text)
