@@ -119,7 +119,7 @@ def load_decoding(arguments: Namespace) -> Decoding:
     overrides += arguments.overrides
     if arguments.device is not None:
         overrides.append(f"device={arguments.device}")
-    return recipe.load_recipe(saved, overrides, check_files=False).decoding
+    return recipe.load_saved(saved, overrides).decoding
 
 
 def add_evaluation(parser: argparse.ArgumentParser) -> None:

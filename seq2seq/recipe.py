@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from seq2seq import settings
+from seq2seq.errors import SettingsError
 from seq2seq.sections.conflicts import find_conflicts
 from seq2seq.sections.data import Data as Data
 from seq2seq.sections.data import Tokenizer as Tokenizer
@@ -105,3 +106,26 @@ def dump_recipe(
     comments = {key: f"chosen: {reason}" for key, reason in (reasons or {}).items()}
     left_out = dict.fromkeys(still_open, "to be chosen from the corpus")
     return settings.dump(recipe, comments, left_out)
+
+
+_FIRST, _LAST = "# The complete recipe of a run; its last line is three dots.", "..."
+
+
+def dump_saved(recipe: Recipe, reasons: Mapping[str, str] | None = None) -> str:
+    """The recipe as a run directory holds it: in full, between lines that show that it is whole."""
+    return f"{_FIRST}\n{dump_recipe(recipe, reasons)}{_LAST}\n"
+
+
+def load_saved(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads the recipe of a run.
+
+    Defaults would stand in for what is cut off, and other results would come out.
+
+    Raises:
+        SettingsError: It is wrong or cut off.
+    """
+    recipe = load_recipe(path, overrides, check_files=False)
+    text = path.read_text(encoding="utf-8")
+    if text.startswith(_FIRST) and not text.rstrip().endswith(f"\n{_LAST}"):
+        raise SettingsError([f"{path}: is cut off; take it from a copy, or train the run anew"])
+    return recipe

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from seq2seq.data.tokenizer import Tokenizers, load_tokenizers
 from seq2seq.errors import DataError, RunError
 from seq2seq.files import damaged_file, digest, locked, previous_path, told, write_text
-from seq2seq.recipe import Decoding, Recipe, changed_keys, dump_recipe, load_recipe
+from seq2seq.recipe import Decoding, Recipe, changed_keys, dump_saved, load_saved
 
 if TYPE_CHECKING:
     from seq2seq.model.seq2seq import Seq2Seq
@@ -156,7 +156,7 @@ class Run:
                     f"{self.path}: was trained with other values of {', '.join(changed)}; "
                     "take them back, or give another output_dir to train anew"
                 )
-        text = dump_recipe(recipe, reasons)
+        text = dump_saved(recipe, reasons)
         if not self.recipe_file.exists() or self.recipe_file.read_text(encoding="utf-8") != text:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(self.recipe_file, text)
@@ -166,13 +166,14 @@ class Run:
 
         Raises:
             RunError: this is no run directory.
+            SettingsError: its recipe is wrong or cut off.
         """
         if not self.recipe_file.exists():
             raise RunError(
                 f"{self.path}: no run directory (it has no recipe.yaml); name one that "
                 "'seq2seq run' or 'seq2seq train' made"
             )
-        return load_recipe(self.recipe_file, check_files=False)
+        return load_saved(self.recipe_file)
 
     def load_tokenizers(self) -> Tokenizers:
         """The tokenizers of the run.

@@ -8,7 +8,15 @@ import pytest
 
 from seq2seq.errors import SettingsError
 from seq2seq.keys import Key, walk
-from seq2seq.recipe import Corpus, Recipe, changed_keys, dump_recipe, load_recipe
+from seq2seq.recipe import (
+    Corpus,
+    Recipe,
+    changed_keys,
+    dump_recipe,
+    dump_saved,
+    load_recipe,
+    load_saved,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = """\
@@ -195,3 +203,20 @@ def test_a_stale_reference_is_noticed(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "REFERENCE.md: out of date" in result.stderr
     assert "schema.json" not in result.stderr
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
+def test_a_saved_recipe_that_is_cut_off_is_refused(share: float, tmp_path: Path) -> None:
+    recipe = load_text(tmp_path, DATA, "decoding.precision=float32")
+    path = tmp_path / "saved.yaml"
+    path.write_text(dump_saved(recipe))
+    assert load_saved(path) == recipe
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[: int(share * len(lines))]))
+    with pytest.raises(SettingsError):
+        load_saved(path)
+    path.write_text("".join(lines[:-1]))
+    with pytest.raises(SettingsError, match="is cut off; take it from a copy"):
+        load_saved(path)
+    path.write_text("".join(lines[1:-1]))  # as older versions wrote it
+    assert load_saved(path) == recipe
