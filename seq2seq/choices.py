@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from seq2seq.data.statistics import Side, Statistics
 from seq2seq.keys import dotted, walk
-from seq2seq.recipe import AUTO, Recipe, Training
+from seq2seq.recipe import AUTO, Recipe
 from seq2seq.sections.conflicts import find_conflicts
 from seq2seq.settings import Section
 
@@ -87,6 +87,8 @@ SYMBOLS = (
 
 MIN_UPDATES = 5_000
 MAX_EPOCHS = 300
+UPDATES_PER_EPOCH = 2_000
+"""Of a stream: often enough to validate, seldom enough for it to take little of the time."""
 
 
 def _rules(
@@ -94,7 +96,7 @@ def _rules(
 ) -> Iterator[Choice]:
     """The choices for a corpus, in the order of the recipe."""
     tokenizer, training = recipe.tokenizer, recipe.training
-    pairs = f"{corpus.pairs:,} pairs"
+    pairs = f"{'the first ' * recipe.data.streaming}{corpus.pairs:,} pairs"
 
     # Symbols that are split already are words; lines of one short word are spelt. All else is
     # text, whose rare words take pieces.
@@ -138,7 +140,7 @@ def _rules(
     # that attention isn't found, which takes some thousand. Larger batches take fewer.
     growth = batch_size / usual if is_auto else 1.0
     updates = max(MIN_UPDATES, 18_000 * math.sqrt(corpus.pairs / 29_000 / growth))
-    yield _max_epochs(training, corpus, updates, corpus.pairs * per_unit / batch_size)
+    yield from _epochs(recipe, pairs, updates, corpus.pairs * per_unit / batch_size)
     if training.optimizer in ("adam", "adamw"):
         yield Choice("training.learning_rate", size.learning_rate, size_reason)
     yield Choice("training.src_word_dropout", size.word_dropout, size_reason)
@@ -148,16 +150,23 @@ def _rules(
     yield Choice("training.ema_decay", decay, f"about {updates:,.0f} updates")
 
 
-def _max_epochs(training: Training, corpus: Statistics, updates: float, batches: float) -> Choice:
-    """So many that there are these updates, from the batches of an epoch."""
+def _epochs(recipe: Recipe, pairs: str, updates: float, batches: float) -> Iterator[Choice]:
+    """So many that there are these updates, from the batches of a pass over the pairs."""
+    training = recipe.training
     updates_per_epoch = max(1, batches / training.accumulate)
+    key = "training.updates_per_epoch"
+    if recipe.data.streaming:
+        updates_per_epoch = training.updates_per_epoch or UPDATES_PER_EPOCH
+        yield Choice(key, updates_per_epoch, "a stream tells no end")
+    else:
+        yield Choice(key, None, "an epoch is a pass over the pairs")
     epochs = min(MAX_EPOCHS, math.ceil(updates / updates_per_epoch))
-    reason = f"{epochs * updates_per_epoch:,.0f} updates for {corpus.pairs:,} pairs"
+    reason = f"{epochs * updates_per_epoch:,.0f} updates for {pairs}"
     if training.max_updates:
         # With a margin for pairs that are too long.
         epochs = max(epochs, math.ceil(2 * training.max_updates / updates_per_epoch))
         reason = "max_updates comes first"
-    return Choice("training.max_epochs", epochs, reason)
+    yield Choice("training.max_epochs", epochs, reason)
 
 
 def _nature(corpus: Statistics) -> tuple[str, str]:

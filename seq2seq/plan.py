@@ -17,6 +17,7 @@ from seq2seq.training.backward import sum_gradients
 from seq2seq.training.gradients import by_part
 from seq2seq.training.optim import moments_per_weight
 from seq2seq.training.rehearsal import largest_batches, try_batch
+from seq2seq.training.source import Group
 from seq2seq.training.trainer import Trainer
 
 NUM_PROBES = 8
@@ -131,8 +132,8 @@ def plan(recipe: Recipe) -> Plan:
         pairs=str(prepared.ledger),
         batch=_describe_batch(prepared),
         largest_batch=f"{len(shape.index):,} pairs of up to {shape.describe()}",
-        updates_per_epoch=trainer.updates_per_epoch,
-        padding=trainer.sampler.padding_share(progress.epoch),
+        updates_per_epoch=trainer.source.updates_per_epoch,
+        padding=trainer.source.portion(progress).padding_share(),
         speed=speed,
         updates=progress.update,
         seconds=progress.seconds,
@@ -165,33 +166,36 @@ def _describe_batch(prepared: Prepared) -> str:
 
 def _measure(trainer: Trainer, splits: int) -> Speed:
     """Time updates of batches of all sizes, with a learning rate of zero, and a validation."""
-    batches = trainer.sampler.batches(trainer.progress.epoch)
-    rows, src, tgt = trainer.sampler.shapes(batches).T
+    portion = trainer.source.portion(trainer.progress)
+    batches = portion.batches
+    rows, src, tgt = portion.shapes().T
     order = np.argsort(rows * (src + tgt))
     places = (np.arange(NUM_PROBES) + 0.5) * len(order) / NUM_PROBES
     chosen = [batches[order[int(place)]] for place in places]
-    times = _time(trainer, chosen)
+    groups = [portion.group([index]) for index in chosen]
+    times = _time(trainer, groups)
     if times.sum() < SECONDS:
-        times = _time(trainer, chosen)
+        times = _time(trainer, groups)
     batch, step = times.mean(axis=1)
     accumulate = trainer.section.accumulate
-    tokens = np.mean([trainer.feed.corpus.tgt_lengths[index].sum() for index in chosen])
+    per_update = len(batches) / len(portion.groups)
+    tokens = np.mean([portion.corpus.tgt_lengths[index].sum() for index in chosen])
     tokens_per_second = float(tokens / (batch + step / accumulate))
     return Speed(
         tokens_per_second=tokens_per_second,
         update=float(batch * accumulate + step),
-        epoch=float(batch * len(batches) + step * trainer.updates_per_epoch),
+        epoch=float(batch * per_update + step) * trainer.source.updates_per_epoch,
         validation=_time_validation(trainer, tokens_per_second),
         splits=splits,
     )
 
 
-def _time(trainer: Trainer, chosen: Sequence[np.ndarray]) -> np.ndarray:
+def _time(trainer: Trainer, groups: Sequence[Group]) -> np.ndarray:
     """Seconds of gradients and of steps, (2, batches)."""
     times = []
-    for index in chosen:
+    for group in groups:
         started = time.monotonic()
-        parts = trainer.feed.load([index], trainer.progress.epoch)
+        parts = trainer.feed.load(group)
         size = trainer.objective.size(parts[0].batch)
         sum_gradients(trainer.learner, trainer.objective, parts, size, trainer.progress)
         synchronize(trainer.device)
@@ -214,7 +218,8 @@ def _time_validation(trainer: Trainer, tokens_per_second: float) -> float:
 
 def reckon(trainer: Trainer, speed: Speed) -> Left:
     """What is left at a speed, until the first of the recipe's limits."""
-    section, progress, per_epoch = trainer.section, trainer.progress, trainer.updates_per_epoch
+    section, progress = trainer.section, trainer.progress
+    per_epoch = trainer.source.updates_per_epoch
     if progress.finished:
         return Left(0, 0, 0.0, None)
     left = {
