@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,20 +121,22 @@ def plan(recipe: Recipe) -> Plan:
     with torch.random.fork_rng():
         prepared, trainer = set_up(recipe)
         trainer.restore()
-        largest = largest_batches(trainer)
-        splits = max(try_batch(trainer, part) for part in largest)
-        speed = _measure(trainer, splits)
+        with closing(trainer.source):
+            largest = largest_batches(trainer)
+            splits = max(try_batch(trainer, part) for part in largest)
+            speed = _measure(trainer, splits)
+            padding = trainer.source.portion(trainer.progress).padding_share()
     shape, progress = largest[0].batch, trainer.progress
     return Plan(
         run=recipe.output_dir,
         device=trainer.device.type,
         parameters=count_parts(trainer.model),
         memory=_memory(trainer),
-        pairs=str(prepared.ledger),
+        pairs=prepared.account,
         batch=_describe_batch(prepared),
         largest_batch=f"{len(shape.index):,} pairs of up to {shape.describe()}",
         updates_per_epoch=trainer.source.updates_per_epoch,
-        padding=trainer.source.portion(progress).padding_share(),
+        padding=padding,
         speed=speed,
         updates=progress.update,
         seconds=progress.seconds,

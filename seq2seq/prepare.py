@@ -62,6 +62,11 @@ class Prepared:
         """What became of the training pairs; of a stream it is those of the first chunk."""
         return self.train.ledger
 
+    @property
+    def account(self) -> str:
+        """That in words."""
+        return f"{self.ledger}{' (the first chunk)' * isinstance(self.train, Stream)}"
+
 
 def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
     """Bring tokenizers and encoded pairs into the run directory, as far as they aren't there.

@@ -179,19 +179,34 @@ class Stream:
     @property
     def head(self) -> EncodedCorpus:
         """The pairs of the first chunk, which stand for all of them."""
-        return self.chunk(self.start).corpus
+        return self._get(self.start).corpus
 
     @property
     def ledger(self) -> Ledger:
         """What became of the pairs of the first chunk."""
-        return self.chunk(self.start).ledger
+        return self._get(self.start).ledger
 
     def chunk(self, place: Place) -> Chunk:
-        """The chunk that begins at a place; at hand if it is the last one asked for or the next.
+        """The chunk that begins at a place; from now on the next one is made.
 
         Raises:
             DataError: The corpora cannot be read, or none of their pairs are kept.
         """
+        found = self._get(place)
+        if self._next is None:
+            self._make_next()
+        return found
+
+    def close(self) -> None:
+        """End the thread's work, whatever it is at; it takes a moment."""
+        if self._chunks is not None:
+            self._stopping.set()
+            self._thread.submit(self._chunks.close).result()
+            self._stopping.clear()
+        self._now = self._next = self._chunks = None
+
+    def _get(self, place: Place) -> Chunk:
+        """A chunk; it is at hand if it is the last one that was asked for or the next."""
         if self._now is None or self._now.place != place:
             if self._next is None or self._now is None or self._now.after != place:
                 self.close()
@@ -199,21 +214,10 @@ class Stream:
                 self._make_next()
             assert self._next is not None
             # What is no longer in use goes before there is a third one.
-            self._now = None
-            self._now = self._next.result()
-            self._make_next()
+            made, self._now, self._next = self._next, None, None
+            self._now = made.result()
         assert self._now is not None
         return self._now
-
-    def close(self) -> None:
-        """End the thread's work, whatever it is at; it takes a moment."""
-        if self._next is not None:
-            self._stopping.set()
-            self._next.cancel()
-            assert self._chunks is not None
-            self._thread.submit(self._chunks.close).result()
-            self._stopping.clear()
-        self._now = self._next = None
 
     def _make_next(self) -> None:
         assert self._chunks is not None
