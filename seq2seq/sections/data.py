@@ -63,18 +63,19 @@ class Data(Section):
 
     streaming: bool = False
     """Read, clean and encode training pairs as they come, a chunk at a time, and keep none of them
-    on disk: for corpora that are too large to be encoded, or that `datasets` gives without a local
-    copy (`hub:`). The stream begins anew when it has ended. Corpora take turns until each has ended
-    (with `weights` they are drawn from by weight, and one that ends begins anew), an epoch is
-    `training.updates_per_epoch`, and tokenizers and defaults come from the first 1,000,000 pairs.
-    A run goes on from where it was in the stream, without reading from the beginning (a `.gz` file
-    has to be unpacked up to there)."""
+    on disk: for corpora that are too large to be encoded first, or that `datasets` gives without a
+    local copy (`hub:`). The stream begins anew when it has ended. Corpora take turns until each has
+    ended; with `weights` they are drawn from by weight, and one that ends begins anew at once. An
+    epoch is `training.updates_per_epoch`; tokenizers and defaults come from the first 1,000,000
+    pairs. A run goes on at its place in the stream and reads one chunk again (a `.gz` file is
+    unpacked up to there, a shard of `datasets` skipped). Files are known by size, beginning and end
+    alone. Of several processes each reads the whole stream."""
 
     shuffle_buffer: int = Field(default=100_000, ge=1)
     """Pairs of a chunk of `streaming`, which are shuffled and batched by length among themselves.
     Larger ones shuffle better and pad less; if it is that of the corpus, each pass is an epoch as
-    without streaming. Two chunks are in memory, the one in use and the next: 100 bytes a pair in
-    each, and the text too with `tokenizer.sampling`."""
+    without streaming. Two chunks are in memory, the one in use and the next: 100 bytes in each for a
+    pair of 15 words a side, 250 with `tokenizer.sampling`, so 20 or 50 MB for both."""
 
     weights: tuple[Weight, ...] | None = Field(default=None, examples=[[2, 1]])
     """How often to draw from each corpus of `train`, in proportion; synthetic pairs (distilled,
