@@ -73,9 +73,9 @@ class Data(Section):
 
     shuffle_buffer: int = Field(default=100_000, ge=1)
     """Pairs of a chunk of `streaming`, which are shuffled and batched by length among themselves.
-    Larger ones shuffle better and pad less; if it is that of the corpus, each pass is an epoch as
-    without streaming. Two chunks are in memory, the one in use and the next: 100 bytes in each for a
-    pair of 15 words a side, 250 with `tokenizer.sampling`, so 20 or 50 MB for both."""
+    Larger ones shuffle better and pad less; one that holds the corpus makes each pass what an epoch
+    is without streaming. Two chunks are in memory, the one in use and the next: 100 bytes in each
+    for a pair of 15 words a side, 250 with `tokenizer.sampling`, so 20 or 50 MB for both."""
 
     weights: tuple[Weight, ...] | None = Field(default=None, examples=[[2, 1]])
     """How often to draw from each corpus of `train`, in proportion; synthetic pairs (distilled,

@@ -82,6 +82,22 @@ def take(stream: PairStream, count: int, limit: int = 7) -> list[tuple[int, Pair
     return found
 
 
+def test_the_hub_is_streamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = write(tmp_path, "one", "directory")
+    original = datasets.load_dataset
+
+    def far(name: str, config: str | None, *, split: str, streaming: bool) -> Any:
+        assert (name, config, split, streaming) == ("their/set", "a-b", "train", True)
+        return original(local["path"], split=split, streaming=True)
+
+    monkeypatch.setattr(datasets, "load_dataset", far)
+    data = section([{"path": "hub:their/set", "config": "a-b"}])
+    stream = PairStream(data)
+    expected = [(turn, pair) for turn in range(2) for pair in pairs_of("one")]
+    assert take(stream, 12) == expected[:12]
+    assert take(PairStream(data, json.loads(json.dumps(stream.save()))), 34) == expected[12:]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_reading_goes_on_at_any_place(form: str, tmp_path: Path) -> None:
     data = section([write(tmp_path, "one", form)])

@@ -1,4 +1,6 @@
 import copy
+import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ import pytest
 from toy import toy_recipe
 
 from seq2seq import checkpoint
+from seq2seq.errors import RunError
 from seq2seq.prepare import prepare
 from seq2seq.recipe import Recipe, load_recipe
 from seq2seq.run import Run
@@ -93,6 +96,34 @@ def test_a_chunk_that_holds_the_corpus_is_an_epoch(tmp_path: Path) -> None:
     train(streamed)
     assert weights(streamed) == weights(whole)
     assert not (tmp_path / "streamed" / "data" / "train").exists()
+
+
+def test_what_is_dropped_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    recipe = toy_recipe(tmp_path, *STREAMED, "data.max_length=3", "training.max_epochs=3")
+    train(recipe)
+    run = Run(tmp_path / "run")
+    records = map(json.loads, run.metrics_file.read_text().splitlines())
+    found = [record["pairs"] for record in records if record["kind"] == "validation"]
+    assert len(found) == 3
+    for counts in found:
+        assert counts["read"] == sum(counts[key] for key in ("kept", "blank", "too_long"))
+        assert counts["read"] in (70, 140, 200) and counts["too_long"] > 0
+    assert found[-1]["pass"] > 1
+    whole = ["data.max_length=3", f"output_dir={tmp_path}/whole"]
+    everything = prepare(load_recipe(tmp_path / "toy.yaml", whole)).ledger
+    assert f"read all training pairs, pass 1: {everything}\n" in caplog.text
+
+
+def test_text_that_has_changed_is_told(tmp_path: Path) -> None:
+    settings = [*STREAMED, "training.max_epochs=3"]
+    train(toy_recipe(tmp_path, *settings), stop=lambda: True)
+    content = (tmp_path / "train.out").read_text()
+    (tmp_path / "train.out").write_text(f"{content[:-2]}{9 - int(content[-2])}\n")
+    with pytest.raises(RunError, match=r"what is in data\.train has changed"):
+        train(load_recipe(tmp_path / "toy.yaml", settings))
+    (tmp_path / "train.out").write_text(content)
+    assert train(load_recipe(tmp_path / "toy.yaml", settings)).status == "finished"
 
 
 def test_a_failed_update_goes_back_to_an_earlier_chunk(
