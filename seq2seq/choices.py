@@ -88,6 +88,8 @@ SYMBOLS = (
 
 MIN_UPDATES = 5_000
 MAX_EPOCHS = 300
+UPDATES_PER_EPOCH = 2_000
+"""Of a stream: often enough to validate, seldom enough for it to take little of the time."""
 
 # A line of the development set takes about the time of a pair in training, and there are seldom
 # more than 1,000 of them: after 10,000 pairs validation takes less than a tenth of the time.
@@ -100,7 +102,7 @@ def _rules(
 ) -> Iterator[Choice]:
     """The choices for a corpus, in the order of the recipe."""
     tokenizer, training = recipe.tokenizer, recipe.training
-    pairs = f"{corpus.pairs:,} pairs"
+    pairs = f"{'the first ' * recipe.data.streaming}{corpus.pairs:,} pairs"
 
     # Symbols that are split already are words; lines of one short word are spelt. All else is
     # text, whose rare words take pieces.
@@ -140,10 +142,8 @@ def _rules(
     # that attention isn't found, which takes some thousand. Larger batches take fewer.
     growth = batch_size / usual if is_auto else 1.0
     updates = max(MIN_UPDATES, 18_000 * math.sqrt(corpus.pairs / 29_000 / growth))
-    per_epoch = max(1.0, corpus.pairs * per_unit / batch_size / training.accumulate)
-    length = _max_epochs(training, corpus, updates, per_epoch)
-    epochs = length.value if length.key in is_open else training.max_epochs
-    yield from (length, _validate_every(training, corpus, epochs, per_epoch))
+    per_pass = max(1.0, corpus.pairs * per_unit / batch_size / training.accumulate)
+    yield from _length(recipe, corpus, pairs, is_open, updates, per_pass)
     if training.optimizer in ("adam", "adamw"):
         yield Choice("training.learning_rate", size.learning_rate, size_reason)
     if recipe.model.reads_source:
@@ -162,12 +162,35 @@ def _network(recipe: Recipe, size: Size, reason: str) -> Iterator[Choice]:
         yield Choice(f"model.{part}.num_layers", size.num_layers[i], reason)
 
 
-def _max_epochs(
-    training: Training, corpus: Statistics, updates: float, updates_per_epoch: float
-) -> Choice:
+def _length(
+    recipe: Recipe,
+    corpus: Statistics,
+    pairs: str,
+    is_open: set[str],
+    updates: float,
+    updates_per_pass: float,
+) -> Iterator[Choice]:
+    """So many epochs that there are these updates, and how often they are looked at."""
+    training = recipe.training
+    if recipe.data.streaming:
+        updates_per_epoch: float = training.updates_per_epoch or UPDATES_PER_EPOCH
+        reason = "a stream tells no end"
+        yield Choice("training.updates_per_epoch", updates_per_epoch, reason)
+    else:
+        updates_per_epoch = updates_per_pass
+        reason = "an epoch is a pass over the pairs"
+        yield Choice("training.updates_per_epoch", None, reason)
+    length = _max_epochs(training, pairs, updates, updates_per_epoch)
+    epochs = length.value if length.key in is_open else training.max_epochs
+    yield length
+    pairs_per_update = max(1, corpus.pairs) / updates_per_pass
+    yield _validate_every(training, pairs_per_update, epochs, updates_per_epoch)
+
+
+def _max_epochs(training: Training, pairs: str, updates: float, updates_per_epoch: float) -> Choice:
     """So many that there are these updates."""
     epochs = min(MAX_EPOCHS, math.ceil(updates / updates_per_epoch))
-    reason = f"{epochs * updates_per_epoch:,.0f} updates for {corpus.pairs:,} pairs"
+    reason = f"{epochs * updates_per_epoch:,.0f} updates for {pairs}"
     if training.max_updates:
         # With a margin for pairs that are too long.
         epochs = max(epochs, math.ceil(2 * training.max_updates / updates_per_epoch))
@@ -176,11 +199,10 @@ def _max_epochs(
 
 
 def _validate_every(
-    training: Training, corpus: Statistics, epochs: int, updates_per_epoch: float
+    training: Training, pairs_per_update: float, epochs: int, updates_per_epoch: float
 ) -> Choice:
     """Once an epoch where that is neither far too often nor far too seldom."""
     updates = min(epochs * updates_per_epoch, training.max_updates or math.inf)
-    pairs_per_update = max(1, corpus.pairs) / updates_per_epoch
     least = PAIRS_BETWEEN / pairs_per_update
     every = min(max(updates / NUM_VALIDATIONS, least), updates / MIN_VALIDATIONS, MAX_BETWEEN)
     every = max(every, min(least, updates_per_epoch))  # a trial is validated at its end

@@ -66,7 +66,9 @@ def lint_recipe(recipe: Recipe, corpus: Statistics | None = None) -> Iterator[st
     training = recipe.training
     if corpus is not None and corpus.pairs < TRIAL:
         corpus = None
-    updates_per_epoch = None if corpus is None else _updates_per_epoch(recipe, corpus)
+    updates_per_epoch: float | None = training.updates_per_epoch
+    if updates_per_epoch is None and corpus is not None:
+        updates_per_epoch = _updates_per_pass(recipe, corpus)
     limits = [math.inf if training.max_updates is None else training.max_updates]
     if updates_per_epoch is not None:
         limits.append(updates_per_epoch * training.max_epochs)
@@ -76,7 +78,7 @@ def lint_recipe(recipe: Recipe, corpus: Statistics | None = None) -> Iterator[st
         yield from _lint_sizes(recipe, corpus)
 
 
-def _updates_per_epoch(recipe: Recipe, corpus: Statistics) -> float:
+def _updates_per_pass(recipe: Recipe, corpus: Statistics) -> float:
     """About so many; by tokens, a word is one piece and a third where it is cut to pieces."""
     training, per_pair = recipe.training, 1.0
     if training.batch_type == "tokens":
@@ -162,7 +164,7 @@ def _lint_sizes(recipe: Recipe, corpus: Statistics) -> Iterator[str]:
     training, tokenizer = recipe.training, recipe.tokenizer
     size, unit = training.batch_size * training.accumulate, training.batch_type
     pairs = f"{corpus.pairs:,} pairs"
-    if _updates_per_epoch(recipe, corpus) == 1 and size > 1:
+    if _updates_per_pass(recipe, corpus) == 1 and size > 1:
         yield (
             f"training.batch_size: {size:,} {unit} an update are all of the {pairs} at once; "
             f"lower it, to {max(1, size // 100):,} for example"

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from seq2seq.training.feed import Part
 from seq2seq.training.gradients import by_part
 from seq2seq.training.optim import moments_per_weight
 from seq2seq.training.rehearsal import largest_batches, try_batch
+from seq2seq.training.source import Group
 from seq2seq.training.trainer import Trainer
 
 NUM_PROBES = 8
@@ -129,9 +131,11 @@ def plan(recipe: Recipe, world: World = ALONE) -> Plan:
     with torch.random.fork_rng():
         prepared, trainer = set_up(recipe, world)
         trainer.restore()
-        largest = largest_batches(trainer)
-        splits = max(world.each(max(try_batch(trainer, part) for part in largest)))
-        speed = _measure(trainer, splits)
+        with closing(trainer.source):
+            largest = largest_batches(trainer)
+            splits = max(world.each(max(try_batch(trainer, part) for part in largest)))
+            speed = _measure(trainer, splits)
+            padding = trainer.source.portion(trainer.progress).padding_share()
     progress = trainer.progress
     return Plan(
         run=recipe.output_dir,
@@ -139,11 +143,11 @@ def plan(recipe: Recipe, world: World = ALONE) -> Plan:
         processes=world.size,
         parameters=count_parts(trainer.model),
         memory=_memory(trainer),
-        pairs=str(prepared.ledger),
+        pairs=prepared.account,
         batch=_describe_batch(prepared),
         largest_batch=_describe_largest(largest[0], world),
-        updates_per_epoch=trainer.updates_per_epoch,
-        padding=trainer.sampler.padding_share(progress.epoch),
+        updates_per_epoch=trainer.source.updates_per_epoch,
+        padding=padding,
         speed=speed,
         updates=progress.update,
         seconds=progress.seconds,
@@ -182,36 +186,39 @@ def _describe_batch(prepared: Prepared) -> str:
 
 def _measure(trainer: Trainer, splits: int) -> Speed:
     """Time updates of batches of all sizes, with a learning rate of zero, and a validation."""
-    batches = trainer.sampler.batches(trainer.progress.epoch)
-    rows, src, tgt = trainer.sampler.shapes(batches).T
+    portion = trainer.source.portion(trainer.progress)
+    batches = portion.batches
+    rows, src, tgt = portion.shapes().T
     order = np.argsort(rows * (src + tgt))
     places = (np.arange(NUM_PROBES) + 0.5) * len(order) / NUM_PROBES
     chosen = [batches[order[int(place)]] for place in places]
-    times = _time(trainer, chosen)
+    groups = [portion.group([index]) for index in chosen]
+    times = _time(trainer, groups)
     if trainer.world.agree(times.sum()) < SECONDS:
-        times = _time(trainer, chosen)
+        times = _time(trainer, groups)
     batch, step = times.mean(axis=1)
     accumulate = trainer.section.accumulate
-    tokens = np.mean([trainer.feed.corpus.tgt_lengths[index].sum() for index in chosen])
+    per_update = len(batches) / len(portion.groups)
+    tokens = np.mean([portion.corpus.tgt_lengths[index].sum() for index in chosen])
     tokens_per_second = float(tokens / (batch + step / accumulate))
     return Speed(
         tokens_per_second=tokens_per_second,
         update=float(batch * accumulate + step),
-        epoch=float(batch * len(batches) + step * trainer.updates_per_epoch),
+        epoch=float(batch * per_update + step) * trainer.source.updates_per_epoch,
         validation=_time_validation(trainer, tokens_per_second),
         splits=splits,
     )
 
 
-def _time(trainer: Trainer, chosen: Sequence[np.ndarray]) -> np.ndarray:
+def _time(trainer: Trainer, groups: Sequence[Group]) -> np.ndarray:
     """Seconds of gradients and of steps, (2, batches).
 
     Gradients take as long as in the slowest process; its step doesn't wait for another.
     """
     times = []
-    for index in chosen:
+    for group in groups:
         started = time.monotonic()
-        parts = trainer.feed.load([index], trainer.progress.epoch)
+        parts = trainer.feed.load(group)
         size = trainer.objective.size(parts[0].batch)
         sum_gradients(trainer.learner, trainer.objective, parts, size, trainer.progress)
         synchronize(trainer.device)
@@ -237,7 +244,8 @@ def _time_validation(trainer: Trainer, tokens_per_second: float) -> float:
 
 def reckon(trainer: Trainer, speed: Speed) -> Left:
     """What is left at a speed, until the first of the recipe's limits."""
-    section, progress, per_epoch = trainer.section, trainer.progress, trainer.updates_per_epoch
+    section, progress = trainer.section, trainer.progress
+    per_epoch = trainer.source.updates_per_epoch
     if progress.finished:
         return Left(0, 0, 0.0, None)
     left = {

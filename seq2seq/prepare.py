@@ -12,18 +12,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from pathlib import Path
 
 from seq2seq import recipe as recipes
 from seq2seq.choices import Completed, choose, open_keys
+from seq2seq.data.build import LINES, build_stream, is_mixed, load_train, read_first
 from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Pair, read_pairs
-from seq2seq.data.encoding import EncodedCorpus, Sampling, read_ledger, write_corpus
-from seq2seq.data.mixture import Mixture, temperature_weights
-from seq2seq.data.noise import build_noise
+from seq2seq.data.encoding import EncodedCorpus, write_corpus
 from seq2seq.data.parallel import default_num_workers
 from seq2seq.data.statistics import Statistics, count_statistics
+from seq2seq.data.stream import Stream
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, load_tokenizers, save_tokenizers
 from seq2seq.errors import DataError
 from seq2seq.files import digest, read_record, told, write_record
@@ -36,7 +35,7 @@ from seq2seq.synthesis import synthesise
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
-_STATISTICS, _LINES = "statistics.json", "lines.json"
+_STATISTICS = "statistics.json"
 _SECONDS_BETWEEN_BARS = 0.5
 
 
@@ -47,18 +46,26 @@ class Prepared:
     Attributes:
         recipe: With nothing left to choose.
         tokenizers: Of the two sides.
-        train: Training pairs within the limits.
+        train: Training pairs within the limits, or where they come from.
         dev: All development pairs, in the order of their lines.
-        ledger: What became of the training pairs.
         key: Names the content of all these.
     """
 
     recipe: recipes.Recipe
     tokenizers: Tokenizers
-    train: EncodedCorpus
+    train: EncodedCorpus | Stream
     dev: EncodedCorpus
-    ledger: Ledger
     key: str
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of the training pairs; of a stream it is those of the first chunk."""
+        return self.train.ledger
+
+    @property
+    def account(self) -> str:
+        """That in words."""
+        return f"{self.ledger}{' (the first chunk)' * isinstance(self.train, Stream)}"
 
 
 def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
@@ -86,8 +93,8 @@ def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
         prepared = _prepare(completed.recipe, run, train_key, digests, statistics.pairs)
     if not run.is_trained:
         _warn(lint_recipe(prepared.recipe, statistics))
-        _warn(lint_pairs(prepared.train, prepared.dev))
-        _warn(lint_dev(prepared.recipe.training, prepared.train, prepared.dev))
+        _warn(lint_pairs(prepared.train.head, prepared.dev))
+        _warn(lint_dev(prepared.recipe.training, prepared.train.head, prepared.dev))
     return prepared
 
 
@@ -102,7 +109,13 @@ def _prepare(
     models = [digest(side.serialize()) for side in (tokenizers.src, tokenizers.tgt)]
     turned = [side for side in ("src", "tgt") if getattr(data, f"reverse_{side}")]
     coding = [_FORMAT, *models, tokenizers.src.lowercase, *turned]
-    corpora = _prepare_train(recipe, run, tokenizers, coding, digests, num_pairs)
+    train: EncodedCorpus | Stream
+    if data.streaming:
+        train, key = build_stream(recipe, tokenizers), content_key(coding, train_key)
+    else:
+        corpora = _prepare_train(recipe, run, tokenizers, coding, digests, num_pairs)
+        train = load_train(recipe, folder / "train", tokenizers, corpora)
+        key = str(read_key(folder / "train"))
     _prepare_corpus(
         run,
         "dev",
@@ -111,13 +124,8 @@ def _prepare(
         tokenizers,
     )
     digests.save()
-    ledger = read_ledger(folder / "train")
-    if not ledger.kept:
-        raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
-    train = _load_train(recipe, folder / "train", tokenizers, corpora)
     dev = EncodedCorpus(folder / "dev")
-    key = content_key(read_key(folder / "train"), read_key(folder / "dev"))
-    return Prepared(recipe, tokenizers, train, dev, ledger, key)
+    return Prepared(recipe, tokenizers, train, dev, content_key(key, read_key(folder / "dev")))
 
 
 def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:
@@ -149,7 +157,7 @@ def _prepare_train(
         run,
         "train",
         # Caches of older versions don't know whose their lines are.
-        content_key(coding, text, bounds, with_text, *[_LINES] * _is_mixed(data)),
+        content_key(coding, text, bounds, with_text, *[LINES] * is_mixed(data)),
         lambda: _read_origins(origins, data, lines),
         tokenizers,
         limits,
@@ -159,10 +167,6 @@ def _prepare_train(
         lines,
     )
     return corpora
-
-
-def _is_mixed(data: recipes.Data) -> bool:
-    return data.weights is not None or data.temperature is not None
 
 
 def _read_origins(
@@ -182,27 +186,6 @@ def _read_origins(
             counts[name] += lines[-1]
     if list(origins) != ["pairs"]:
         logger.info("training on %s", " + ".join(f"{n:,} {name}" for name, n in counts.items()))
-
-
-def _load_train(
-    recipe: recipes.Recipe, folder: Path, tokenizers: Tokenizers, corpora: Sequence[recipes.Corpus]
-) -> EncodedCorpus:
-    """The encoded training pairs, with what the recipe wants to be done to them."""
-    data, amount = recipe.data, recipe.tokenizer.sampling
-    sampling = Sampling(tokenizers, amount, recipe.seed) if amount > 0 else None
-    train = EncodedCorpus(folder, sampling, build_noise(recipe.training, recipe.seed))
-    if _is_mixed(data):
-        ends = accumulate(json.loads((folder / _LINES).read_text(encoding="utf-8")))
-        counts = [0, *(train.count_before(end) for end in ends)]
-        sizes = [after - before for before, after in pairwise(counts)]
-        weights = data.weights or temperature_weights(sizes, data.temperature or 1)
-        train.mixture = Mixture(sizes, weights, recipe.seed)
-        shares = zip(corpora, train.mixture.shares, sizes, strict=True)
-        logger.info(
-            "an epoch draws %s",
-            ", ".join(f"{n:,} times from {c.path or c.src} ({size:,})" for c, n, size in shares),
-        )
-    return train
 
 
 def preview(recipe: recipes.Recipe) -> str:
@@ -239,7 +222,7 @@ def _count_or_recall(recipe: recipes.Recipe, run: Run, key: str) -> Statistics:
     found = read_record(run.data / _STATISTICS)
     if found is not None and (found.pop("key") == key or run.is_trained):
         return Statistics.from_dict(found)
-    pairs = read_pairs(recipe.data.train, recipe.data, "train")
+    pairs = read_first(recipe.data)
     if not recipe.model.reads_source:
         pairs = ((tgt, tgt) for _, tgt in pairs)  # like the pairs of one language with itself
     return count_statistics(pairs)
@@ -319,8 +302,7 @@ def _prepare_tokenizers(
         from seq2seq.data.tokenizer_training import train_tokenizers
 
         logger.info("training the tokenizer")
-        data = recipe.data
-        tokenizers = train_tokenizers(lambda: read_pairs(data.train, data, "train"), section)
+        tokenizers = train_tokenizers(lambda: read_first(recipe.data), section)
         sizes = {len(tokenizers.src): None, len(tokenizers.tgt): None}
         logger.info("trained the tokenizer: %s pieces", " and ".join(f"{n:,}" for n in sizes))
     with building(folder, key) as partial:
@@ -376,7 +358,7 @@ def _prepare_corpus(
             num_workers=num_workers,
         ):
             show(ledger.read - ledger.blank)
-        (partial / _LINES).write_text(json.dumps(lines), encoding="utf-8")
+        (partial / LINES).write_text(json.dumps(lines), encoding="utf-8")
     logger.info("encoded %s: %s", folder.name, ledger)
 
 

@@ -31,6 +31,8 @@ from seq2seq.run import Run
 
 logger = logging.getLogger(__name__)
 
+_END = 1 << 20
+
 
 def is_done(run: Run, folder: Path, key: str, source: str) -> bool:
     """Whether a folder holds the content of this key; a trained run may have no other."""
@@ -87,6 +89,17 @@ def content_key(*parts: object) -> str:
     return digest(json.dumps(parts, sort_keys=True).encode())
 
 
+def _digest_of_ends(path: Path) -> str:
+    """The digest of a file's size and of the first and the last of what it holds."""
+    try:
+        with path.open("rb") as file:
+            first, size = file.read(_END), path.stat().st_size
+            file.seek(max(0, size - _END))
+            return digest(b"%d " % size + first + file.read(_END))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); is the path right?") from None
+
+
 class Digests:
     """Digests of files, remembered by path, size, time of change and inode."""
 
@@ -119,13 +132,15 @@ class Digests:
     def of_corpora(self, corpora: Sequence[recipes.Corpus], data: recipes.Data, use: Use) -> str:
         """The key of the pairs that `read_pairs` gives.
 
-        A data set of the hub goes by its name: it isn't asked again for news.
+        A data set of the hub goes by its name: it isn't asked again for news. Files that are
+        streamed go by their size and ends: reading all of them may take hours.
         """
         parts: list[object] = []
+        digest_of = _digest_of_ends if data.streaming and use == "train" else self.of_file
         for corpus in corpora:
             files = corpus.files(data.src, data.tgt)
             names = [file.name for file in files] if corpus.kind == "directory" else []
-            contents = [self.of_file(file) for file in files]
+            contents = [digest_of(file) for file in files]
             where = corpus.path if corpus.kind == "hub" else None
             columns, config, split = corpus.columns, corpus.config, corpus.split
             parts.append([corpus.kind, where, names, contents, columns, config, split])

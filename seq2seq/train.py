@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -25,6 +26,7 @@ from seq2seq.training.diagnosis import OutputMeasures
 from seq2seq.training.minimum_risk import Ids, SentenceScores
 from seq2seq.training.objective import OBJECTIVES
 from seq2seq.training.rehearsal import rehearse
+from seq2seq.training.source import build_source
 from seq2seq.training.tensorboard import TensorBoard, require_tensorboard
 from seq2seq.training.trainer import Status, Trainer
 from seq2seq.training.validation import DevScorer, Validator
@@ -61,23 +63,23 @@ def train(
     """
     if recipe.training.tensorboard:
         require_tensorboard()
-    prepared, trainer = set_up(recipe, world)
-    with trainer.run.locked():
-        return _train(prepared, trainer, stop)
+    _, trainer = set_up(recipe, world)
+    with closing(trainer.source), trainer.run.locked():
+        return _train(trainer, stop)
 
 
-def _train(prepared: Prepared, trainer: Trainer, stop: Callable[[], bool]) -> Outcome:
+def _train(trainer: Trainer, stop: Callable[[], bool]) -> Outcome:
     world = trainer.world
     if trainer.resume():
         if trainer.progress.finished:
             return Outcome("already finished", trainer.run.path, trainer.progress.best)
         logger.info("resuming after update %s", f"{trainer.progress.update:,}")
     logger.info(
-        "training %s parameters on %s%s with %s pairs",
+        "training %s parameters on %s%s with %s",
         f"{sum(p.numel() for p in trainer.model.parameters()):,}",
         trainer.device,
         f" in {world.size} processes" if world.size > 1 else "",
-        f"{len(prepared.train):,}",
+        trainer.source.describe(),
     )
     rehearse(trainer)
     if trainer.section.tensorboard and world.is_first:
@@ -109,7 +111,7 @@ def set_up(recipe: Recipe, world: World = ALONE) -> tuple[Prepared, Trainer]:
 
 def _find_batch_size(prepared: Prepared, run: Run, device: torch.device) -> int:
     """The largest one for a GPU's memory, by doubling the choice from the corpus."""
-    recipe, pairs = prepared.recipe, prepared.train
+    recipe, pairs = prepared.recipe, prepared.train.head
     section = recipe.training
     total = len(pairs) if section.batch_type == "sentences" else int(pairs.tgt_lengths.sum())
 
@@ -184,7 +186,7 @@ def build_trainer(
     return Trainer(
         recipe.training,
         model,
-        prepared.train,
+        build_source(recipe.training, prepared.train, recipe.seed),
         OBJECTIVES[recipe.training.objective](
             recipe.training, recipe.seed, _sentence_scores(recipe, prepared)
         ),

@@ -19,5 +19,5 @@ def run(arguments: Namespace) -> int:
     recipe = load_recipe(arguments)
     from seq2seq.prepare import prepare
 
-    print(arguments.world.in_turn(lambda: prepare(recipe)).ledger)
+    print(arguments.world.in_turn(lambda: prepare(recipe)).account)
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from seq2seq import recipe
+from seq2seq.data.cursor import Cursor, Spot
 from seq2seq.errors import DataError
 
 Use = Literal["train", "dev", "test"]
@@ -20,7 +21,9 @@ _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 
 
-def read_lines(source: Path | BinaryIO, name: str | None = None) -> Iterator[str]:
+def read_lines(
+    source: Path | BinaryIO, name: str | None = None, spot: Spot | None = None
+) -> Iterator[str]:
     r"""Read the lines of UTF-8 text.
 
     Lines end at `\n` only; a `\r` before it and a byte order mark at the start are no part of
@@ -29,30 +32,35 @@ def read_lines(source: Path | BinaryIO, name: str | None = None) -> Iterator[str
     Args:
         source: A file by path, or one that is open in binary mode.
         name: What errors call it; by default its path.
+        spot: Where to begin; it moves on with each line.
 
     Raises:
         DataError: The file cannot be read or is not UTF-8, by name and line number.
     """
     name = name or str(source)
-    number = 0
+    spot = spot or Spot()
     try:
         with ExitStack() as stack:
             file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
             peek = getattr(file, "peek", None)
             if peek is not None and peek(2)[:2] == _GZIP:
                 file = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=file)))
-            for number, line in enumerate(file, start=1):
-                if number == 1:
+            if spot.offset:
+                file.seek(spot.offset)
+            for line in file:
+                spot.number += 1
+                spot.offset += len(line)
+                if spot.number == 1:
                     line = line.removeprefix(_BOM)
                 yield line.removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{name}:{number}: not UTF-8 at byte {error.start + 1} of the line "
+            f"{name}:{spot.number}: not UTF-8 at byte {error.start + 1} of the line "
             f"(0x{error.object[error.start]:02x}); convert it, for example with iconv -t UTF-8"
         ) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
-            f"{name}:{number + 1}: damaged gzip file ({error}); fetch it again"
+            f"{name}:{spot.number + 1}: damaged gzip file ({error}); fetch it again"
         ) from None
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror}); is the path right?") from None
@@ -71,10 +79,20 @@ def read_pairs(corpora: Sequence[recipe.Corpus], data: recipe.Data, use: Use) ->
         DataError: A file is missing, empty or malformed, or sides differ in their line counts.
     """
     for corpus in corpora:
-        yield from _read_corpus(corpus, data, use)
+        yield from read_corpus(corpus, data, use, Cursor())
 
 
-def _read_corpus(corpus: recipe.Corpus, data: recipe.Data, use: Use) -> Iterator[Pair]:
+def read_corpus(
+    corpus: recipe.Corpus, data: recipe.Data, use: Use, cursor: Cursor
+) -> Iterator[Pair]:
+    """Read the pairs of a corpus from a place on, as `read_pairs` does.
+
+    Args:
+        corpus: Where the pairs are.
+        data: Its languages name files and columns; whether training data sets are streamed.
+        use: What the pairs are for.
+        cursor: The place; it is behind the last pair that was given.
+    """
     files = corpus.files(data.src, data.tgt)
     # Of the source, if there is one, and of the target.
     columns: Columns = (data.src, data.tgt)
@@ -82,27 +100,28 @@ def _read_corpus(corpus: recipe.Corpus, data: recipe.Data, use: Use) -> Iterator
         columns = ("1", "2") if data.src is not None else (None, "1")
     if corpus.columns is not None:
         columns = corpus.columns if data.src is not None else (None, corpus.columns[1])
+    if corpus.kind == "pair" and data.src is None:
+        return _read_text(files[0], cursor.spots[0])
     if corpus.kind == "pair":
-        return _read_parallel(*files) if data.src is not None else _read_text(*files)
+        return _read_parallel(files[0], files[1], *cursor.spots)
     if corpus.kind == "tsv":
-        return _read_tsv(files[0], columns)
+        return _read_tsv(files[0], columns, cursor.spots[0])
     if corpus.kind == "jsonl":
-        return _read_jsonl(files[0], columns)
-    return _read_dataset(corpus, columns, use)
+        return _read_jsonl(files[0], columns, cursor.spots[0])
+    return _read_dataset(corpus, columns, use, data.streaming and use == "train", cursor)
 
 
-def _read_text(path: Path) -> Iterator[Pair]:
-    line = None
-    for line in read_lines(path):
+def _read_text(path: Path, spot: Spot) -> Iterator[Pair]:
+    for line in read_lines(path, spot=spot):
         yield "", line
-    if line is None:
+    if not spot.number:
         raise DataError(f"{path}: is empty; put one sentence on each line")
 
 
-def _read_parallel(src: Path, tgt: Path) -> Iterator[Pair]:
-    number = 0
-    sides = zip_longest(read_lines(src), read_lines(tgt))
-    for number, (src_line, tgt_line) in enumerate(sides, start=1):
+def _read_parallel(src: Path, tgt: Path, src_spot: Spot, tgt_spot: Spot) -> Iterator[Pair]:
+    sides = zip_longest(read_lines(src, spot=src_spot), read_lines(tgt, spot=tgt_spot))
+    for src_line, tgt_line in sides:
+        number = max(src_spot.number, tgt_spot.number)
         if src_line is None or tgt_line is None:
             shorter, longer = (src, tgt) if src_line is None else (tgt, src)
             if number == 1:
@@ -113,11 +132,11 @@ def _read_parallel(src: Path, tgt: Path) -> Iterator[Pair]:
                 "the two must match line by line"
             )
         yield src_line, tgt_line
-    if not number:
+    if not src_spot.number:
         raise DataError(f"{src}: is empty; put one sentence on each line")
 
 
-def _read_tsv(path: Path, columns: Columns) -> Iterator[Pair]:
+def _read_tsv(path: Path, columns: Columns, spot: Spot) -> Iterator[Pair]:
     try:
         src, tgt = (None if column is None else int(column) - 1 for column in columns)
         assert tgt is not None
@@ -129,25 +148,24 @@ def _read_tsv(path: Path, columns: Columns) -> Iterator[Pair]:
             f"{path}: columns {columns[0]!r} and {columns[1]!r} don't fit a TSV file; "
             "give their numbers, the first one is 1"
         ) from None
-    number = 0
-    for number, line in enumerate(read_lines(path), start=1):
+    for line in read_lines(path, spot=spot):
         cells = line.split("\t")
         if len(cells) <= last:
             raise DataError(
-                f"{path}:{number}: column {last + 1} is missing, the line has "
+                f"{path}:{spot.number}: column {last + 1} is missing, the line has "
                 f"{len(cells)}; separate columns by one tab"
             )
         yield "" if src is None else cells[src], cells[tgt]
-    if not number:
+    if not spot.number:
         raise DataError(f"{path}: is empty; put one pair on each line")
 
 
-def _read_jsonl(path: Path, columns: Columns) -> Iterator[Pair]:
-    found = False
-    for number, line in enumerate(read_lines(path), start=1):
+def _read_jsonl(path: Path, columns: Columns, spot: Spot) -> Iterator[Pair]:
+    found = spot.number > 0
+    for line in read_lines(path, spot=spot):
         if not line.strip():
             continue
-        place = f"{path}:{number}"
+        place = f"{path}:{spot.number}"
         try:
             record = json.loads(line)
         except ValueError as error:
@@ -185,15 +203,17 @@ def _pick(record: dict[str, Any], column: str, place: str) -> str:
     return value.replace("\r\n", " ").replace("\n", " ")
 
 
-def _read_dataset(corpus: recipe.Corpus, columns: Columns, use: Use) -> Iterator[Pair]:
+def _read_dataset(
+    corpus: recipe.Corpus, columns: Columns, use: Use, streaming: bool, cursor: Cursor
+) -> Iterator[Pair]:
     # The library takes a second to import, which readers of plain files needn't wait for.
     from seq2seq.data.hub import read_records
 
     split = corpus.split or {"dev": "validation"}.get(use, use)
-    found = False
-    for number, record in enumerate(read_records(corpus, split), start=1):
-        place = f"{corpus.path} ({split}):{number}"
-        found = True
+    spot = cursor.spots[0]
+    for record in read_records(corpus, split, streaming, cursor):
+        spot.number += 1
+        place = f"{corpus.path} ({split}):{spot.number}"
         yield _pick_pair(record, columns, place)
-    if not found:
+    if not spot.number:
         raise DataError(f"{corpus.path} ({split}): is empty; name another `split`")

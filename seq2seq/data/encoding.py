@@ -1,4 +1,4 @@
-"""Encoded pairs in an Arrow file.
+"""Encoded pairs in an Arrow file, or a chunk of them in memory.
 
 The file is an Arrow stream (what the `datasets` library keeps its cache in, so
 `Dataset.from_file` opens it too), written record batch by record batch. Where the lists of a batch
@@ -13,7 +13,7 @@ import json
 import mmap
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -72,19 +72,23 @@ class _File:
 
 
 class _Lists:
-    """A column of id lists, by record batch."""
+    """A column of id lists, by record batch; in memory if there is no file."""
 
-    def __init__(self, file: _File, batches: list[pa.RecordBatch], column: str) -> None:
+    def __init__(self, file: _File | None, batches: Sequence[pa.RecordBatch], column: str) -> None:
         columns = [batch.column(column) for batch in batches]
-        values = [lists.values.to_numpy() for lists in columns]
+        self._values = [lists.values.to_numpy() for lists in columns]
         self._file = file
         self._offsets = [lists.offsets.to_numpy() for lists in columns]
-        self._places = [ids.ctypes.data - file.mapped.address for ids in values]
-        self._type = values[0].dtype if values else np.dtype(np.int32)
+        first = 0 if file is None else file.mapped.address
+        self._places = [ids.ctypes.data - first for ids in self._values]
+        self._type = self._values[0].dtype if columns else np.dtype(np.int32)
 
     def row(self, batch: int, row: int) -> Ids:
         size, offsets = self._type.itemsize, self._offsets[batch]
         start, end = int(offsets[row]), int(offsets[row + 1])
+        if self._file is None:
+            ids: Ids = self._values[batch][start:end]
+            return ids
         content = self._file.read((end - start) * size, self._places[batch] + start * size)
         return np.frombuffer(content, self._type)
 
@@ -94,7 +98,12 @@ class _Lists:
 
 
 class EncodedCorpus:
-    """Pairs of id sequences on disk; only their lengths are in memory.
+    """Pairs of id sequences, on disk with only their lengths in memory, or a few in memory.
+
+    Args:
+        source: The folder that they were written to, or record batches of a `ChunkEncoder`.
+        sampling: See below.
+        noise: See below.
 
     Attributes:
         src_lengths: Source ids of each pair with the end mark, shape (number of pairs,).
@@ -107,12 +116,19 @@ class EncodedCorpus:
     mixture: Mixture | None = None
 
     def __init__(
-        self, folder: Path, sampling: Sampling | None = None, noise: Noise | None = None
+        self,
+        source: Path | Sequence[pa.RecordBatch],
+        sampling: Sampling | None = None,
+        noise: Noise | None = None,
     ) -> None:
         self.sampling = sampling
         self.noise = noise
-        file = _File(folder / _FILE)
-        self._batches = list(pa.ipc.open_stream(file.mapped))
+        self._folder = source if isinstance(source, Path) else None
+        file: _File | None = None
+        if isinstance(source, Path):
+            file = _File(source / _FILE)
+            source = list(pa.ipc.open_stream(file.mapped))
+        self._batches = source
         sizes = [batch.num_rows for batch in self._batches]
         self._starts = np.cumsum([0, *sizes], dtype=np.int64)
         self._src = _Lists(file, self._batches, "src")
@@ -123,6 +139,17 @@ class EncodedCorpus:
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of the pairs that were read for the folder."""
+        assert self._folder is not None
+        return read_ledger(self._folder)
+
+    @property
+    def head(self) -> "EncodedCorpus":
+        """Pairs that stand for all of them: these; of a stream it is the first chunk."""
+        return self
 
     def src(self, i: int) -> Ids:
         """Source ids of a pair with the end mark."""

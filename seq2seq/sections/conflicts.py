@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from seq2seq.keys import Path as KeyPath
 from seq2seq.sections.files import corpora_of
 from seq2seq.sections.sources import Corpus
+from seq2seq.sections.stream_conflicts import find_stream_conflicts
 from seq2seq.settings import Conflict
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
     """The combinations in a recipe that cannot be."""
     yield from _in_data(recipe.data)
     yield from _of_source(recipe)
+    yield from find_stream_conflicts(recipe)
     yield from _in_tokenizer(recipe.tokenizer)
     yield from _in_model(recipe.model)
     if recipe.model.tied_embeddings == "three_way" and not recipe.tokenizer.joint:

@@ -62,6 +62,22 @@ class Data(Section):
     train: CorpusList = Field(min_length=1, examples=["data/train"])
     """Training corpora, read one after the other."""
 
+    streaming: bool = False
+    """Read, clean and encode training pairs as they come, a chunk at a time, and keep none of them
+    on disk: for corpora that are too large to be encoded first, or that `datasets` gives without a
+    local copy (`hub:`). The stream begins anew when it has ended. Corpora take turns until each has
+    ended; with `weights` they are drawn from by weight, and one that ends begins anew at once. An
+    epoch is `training.updates_per_epoch`; tokenizers and defaults come from the first 1,000,000
+    pairs. A run goes on at its place in the stream and reads one chunk again (a `.gz` file is
+    unpacked up to there, a shard of `datasets` skipped). Files are known by size, beginning and end
+    alone. Of several processes each reads the whole stream."""
+
+    shuffle_buffer: int = Field(default=100_000, ge=1)
+    """Pairs of a chunk of `streaming`, which are shuffled and batched by length among themselves.
+    Larger ones shuffle better and pad less; one that holds the corpus makes each pass what an epoch
+    is without streaming. Two chunks are in memory, the one in use and the next: 100 bytes in each
+    for a pair of 15 words a side, 250 with `tokenizer.sampling`, so 20 or 50 MB for both."""
+
     weights: tuple[Weight, ...] | None = Field(default=None, examples=[[2, 1]])
     """How often to draw from each corpus of `train`, in proportion; synthetic pairs (distilled,
     then back-translated ones) are further corpora. An epoch still has as many pairs as there are,
@@ -99,7 +115,9 @@ class Data(Section):
 
     num_workers: int | None = Field(default=None, ge=1)
     """Processes that encode the training text; what they make is the same however many there are.
-    Each takes 100 MB. Default: one for each core, at most 8; for fewer than 200,000 pairs one."""
+    Each takes 100 MB. Default: one for each core, at most 8; for fewer than 200,000 pairs one. With
+    `streaming` one is a thread of training itself, which is the default, and enough but for GPUs
+    that train on some ten thousand pairs a second."""
 
     max_length: int = Field(default=250, ge=1)
     """Training pairs with more pieces than this on a side are dropped and counted."""

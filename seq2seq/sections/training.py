@@ -59,6 +59,10 @@ class Training(Section):
     A schedule that ends with training (cosine) follows the new end, as if it had been known from
     the start, so the learning rate rises again at first."""
 
+    updates_per_epoch: Annotated[int | None, FROM_CORPUS] = Field(default=None, ge=1)
+    """Updates that count as an epoch where `data.streaming` has no end to tell one by: validations,
+    schedules and `max_epochs` go by it. Without streaming an epoch is a pass over the pairs."""
+
     max_updates: int | None = Field(default=None, ge=1)
     """Parameter updates, at most."""
 

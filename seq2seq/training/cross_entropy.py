@@ -49,7 +49,7 @@ class CrossEntropy:
         tokens, ratio = batch.tgt_in, forcing_ratio(self.section, progress.update)
         if ratio == 1:
             return tokens
-        draws = draw(self.seed, progress.epoch, batch.index, tokens.shape[1])
+        draws = draw(self.seed, progress.update, batch.index, tokens.shape[1])
         return mix_predictions(model, tokens, state, draws.to(tokens.device), ratio)
 
 

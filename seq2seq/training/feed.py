@@ -1,6 +1,5 @@
 """What a process gets of the batches of an update."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +7,8 @@ import numpy.typing as npt
 import torch
 
 from seq2seq.data.batch import Batch, load_batch
-from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.parallel import World
-
-Group = Sequence[npt.NDArray[np.int64]]
-"""Batches of one update."""
+from seq2seq.training.source import Group
 
 
 @dataclass(frozen=True)
@@ -33,32 +29,31 @@ class Feed:
     """Loads a process' parts of batches.
 
     Args:
-        corpus: the pairs.
         world: the processes that share a batch.
         device: where to.
     """
 
-    def __init__(self, corpus: EncodedCorpus, world: World, device: torch.device) -> None:
-        self.corpus = corpus
+    def __init__(self, world: World, device: torch.device) -> None:
         self.world = world
         self.device = device
         self._ahead: tuple[Group, list[Part]] | None = None
 
-    def load(self, group: Group, epoch: int) -> list[Part]:
+    def load(self, group: Group) -> list[Part]:
         """The parts of an update's batches."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] is group:
             return ahead[1]
-        return [self._part(index, epoch) for index in group]
+        return [self._part(group, index) for index in group.batches]
 
-    def load_ahead(self, group: Group, epoch: int) -> None:
+    def load_ahead(self, group: Group) -> None:
         """Load what will be asked for next, while the device is busy."""
-        self._ahead = group, self.load(group, epoch)
+        self._ahead = group, self.load(group)
 
-    def _part(self, index: npt.NDArray[np.int64], epoch: int) -> Part:
-        costs = self.corpus.src_lengths[index] + self.corpus.tgt_lengths[index]
+    def _part(self, group: Group, index: npt.NDArray[np.int64]) -> Part:
+        corpus = group.corpus
+        costs = corpus.src_lengths[index] + corpus.tgt_lengths[index]
         own = index[owners(costs, self.world.size) == self.world.rank]
-        batch = load_batch(self.corpus, own if len(own) else index[:1], epoch)
+        batch = load_batch(corpus, own if len(own) else index[:1], group.epoch)
         return Part(batch.to(self.device), min(1, len(own)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from seq2seq.data.clean import Ledger
 from seq2seq.files import told, write_text
 from seq2seq.formats import duration
 from seq2seq.records import read_records
@@ -22,7 +23,8 @@ class MetricsLog:
     positions of batches that hold no token, `loader_wait` the share of time in which nothing was
     done but read the next batch, `splits` counts batches that were split in two for want of memory.
     Only `gradient_norm` and, by part of the model, `gradient_norms` are those of the last update,
-    before they are clipped. Measures of validations are explained in `diagnosis`. An `alarm` has a
+    before they are clipped. Measures of validations are explained in `diagnosis`; where pairs are
+    streamed, `pairs` says what became of those that this pass has read so far. An `alarm` has a
     name and a `text`; after that of a loss or gradient that is `not_finite` the updates since the
     last good state are made and recorded again.
     """
@@ -91,10 +93,12 @@ def validation_line(record: dict[str, Any], is_best: bool) -> str:
     names = {"bleu": "BLEU", "chrf": "chrF", "chrf++": "chrF++", "ter": "TER"}
     names |= {"accuracy": "accuracy", "wer": "WER", "cer": "CER"}
     scores = "".join(f"  {names[key]} {record[key]:.2f}" for key in names if key in record)
+    pairs = dict(record.get("pairs", {}))
+    read = f"  pass {pairs.pop('pass')}: {Ledger.from_dict(pairs)}" if pairs else ""
     return (
         f"epoch {record['epoch']}  update {record['update']:,}  "
         f"{duration(60 * record['minutes'])}  dev loss {record['loss']:.3f}  "
-        f"ppl {_short(record['perplexity'])}{scores}{'  best' if is_best else ''}"
+        f"ppl {_short(record['perplexity'])}{scores}{'  best' if is_best else ''}{read}"
     )
 
 

@@ -63,18 +63,18 @@ class MinimumRisk:
 
     def __call__(self, model: Seq2Seq, batch: Batch, progress: Progress) -> Loss:
         """See `Objective`."""
-        candidates = self._find(model, batch, progress.epoch)
+        candidates = self._find(model, batch, progress.update)
         log_probs = self._log_probs(model, batch, candidates.tokens)
         risk = expected_risk(log_probs, candidates, self.section.risk_sharpness).sum()
         return Loss(risk, -log_probs[:, 0].detach().sum())
 
-    def _find(self, model: Seq2Seq, batch: Batch, epoch: int) -> Candidates:
+    def _find(self, model: Seq2Seq, batch: Batch, update: int) -> Candidates:
         """Sample candidates and see what they are worth."""
         device, mode = batch.src.device, model.training
         lengths = (batch.tgt_out != PAD).sum(dim=1)
         limits = 2 * lengths + 10
         # Time first: the numbers of an example must not depend on its neighbours' lengths.
-        draws = draw(self.seed, epoch, batch.index, int(limits.max()), self.section.risk_samples)
+        draws = draw(self.seed, update, batch.index, int(limits.max()), self.section.risk_samples)
         model.eval()
         with torch.inference_mode(), autocast(device, self.section.precision):
             sampled = sample(

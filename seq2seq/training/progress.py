@@ -14,8 +14,11 @@ class Progress:
     """Where training is.
 
     Attributes:
-        epoch: passes over the data that are complete.
-        position: updates made in this pass.
+        epoch: epochs that are complete: passes over the data, or so many updates of a stream.
+        position: updates made in this one.
+        chunk: place in the stream where the chunk begins that is in use; None for the first.
+        chunk_position: updates made from this chunk.
+        pairs: what became of the pairs of a stream up to the end of the chunk in use, in its pass.
         update: updates made in all.
         seconds: spent in training, validations included, over all starts of the run.
         best: best value of the early-stopping metric so far.
@@ -35,6 +38,9 @@ class Progress:
 
     epoch: int = 0
     position: int = 0
+    chunk: dict[str, Any] | None = None
+    chunk_position: int = 0
+    pairs: dict[str, int] | None = None
     update: int = 0
     seconds: float = 0.0
     best: float | None = None
@@ -59,6 +65,7 @@ class Progress:
             "epoch": self.epoch + (self.position > 0),
             "minutes": round(self.seconds / 60, 3),
             **values,
+            **({} if self.pairs is None else {"pairs": self.pairs}),
         }
 
 

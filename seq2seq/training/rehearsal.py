@@ -18,6 +18,7 @@ NUM_LINES, MAX_LENGTH = 4, 20
 def rehearse(trainer: Trainer) -> None:
     """Try the largest batches of an epoch, and a validation of a few lines, before training.
 
+    Of a stream they are those of the chunk in use.
     Weights, random numbers and records stay as they are. What memory does not suffice for is told,
     and errors of translating and scoring come now instead of at the end of the first epoch.
 
@@ -41,16 +42,15 @@ def rehearse(trainer: Trainer) -> None:
 
 
 def largest_batches(trainer: Trainer) -> list[Part]:
-    """This process' parts of the batches of the epoch that take most memory.
+    """This process' parts of the batches that take most memory of those batched together now.
 
     What layers keep grows with source and target positions, what attention keeps with their
     product. The one with most positions comes first; as a rule it has most of both.
     """
-    epoch = trainer.progress.epoch
-    batches = trainer.sampler.batches(epoch)
-    rows, src, tgt = trainer.sampler.shapes(batches).T
+    portion = trainer.source.portion(trainer.progress)
+    rows, src, tgt = portion.shapes().T
     places = dict.fromkeys(int(size.argmax()) for size in (rows * (src + tgt), rows * src * tgt))
-    return trainer.feed.load([batches[place] for place in places], epoch)
+    return trainer.feed.load(portion.group([portion.batches[place] for place in places]))
 
 
 def try_batch(trainer: Trainer, part: Part) -> int:

@@ -53,10 +53,10 @@ def mix_predictions(
     return torch.where(kept, tokens, predicted.roll(1, dims=1))
 
 
-def draw(seed: int, epoch: int, examples: npt.NDArray[np.int64], *shape: int) -> Tensor:
-    """Uniform numbers in [0, 1), (B, *shape), each row a function of (seed, epoch, example)."""
+def draw(seed: int, update: int, examples: npt.NDArray[np.int64], *shape: int) -> Tensor:
+    """Uniform numbers in [0, 1), (B, *shape), each row a function of (seed, update, example)."""
     rows = [
-        np.random.default_rng([seed, epoch, example, 1]).random(shape, dtype=np.float32)
+        np.random.default_rng([seed, update, example, 1]).random(shape, dtype=np.float32)
         for example in examples.tolist()
     ]
     return torch.from_numpy(np.stack(rows))

@@ -12,15 +12,13 @@ import torch
 from seq2seq import checkpoint as checkpoints
 from seq2seq import recipe
 from seq2seq.checkpoint import Checkpoint
-from seq2seq.data.encoding import EncodedCorpus
-from seq2seq.data.sampler import Sampler
 from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import ALONE, World
 from seq2seq.run import Run
 from seq2seq.training import alarms, averaging
 from seq2seq.training.backward import sum_gradients
-from seq2seq.training.feed import Feed, Group, Part
+from seq2seq.training.feed import Feed, Part
 from seq2seq.training.gradients import by_part, gradient_norm
 from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, split_line, validation_line
@@ -29,6 +27,7 @@ from seq2seq.training.optim import learning_rate
 from seq2seq.training.progress import Progress, Tally, is_over, share_done
 from seq2seq.training.seeding import seed_update
 from seq2seq.training.setback import KEEP_EVERY, LastGood, describe_failure
+from seq2seq.training.source import Group, Source
 from seq2seq.training.state import State
 from seq2seq.training.validation import Validator
 
@@ -43,7 +42,7 @@ class Trainer:
     Args:
         section: settings.
         model: on its device.
-        train: training pairs.
+        source: gives batches of training pairs.
         objective: what to minimise.
         validator: measures models on the development set.
         run: where checkpoints and records go.
@@ -56,7 +55,7 @@ class Trainer:
         self,
         section: recipe.Training,
         model: Seq2Seq,
-        train: EncodedCorpus,
+        source: Source,
         objective: Objective,
         validator: Validator,
         run: Run,
@@ -74,10 +73,8 @@ class Trainer:
         self.seed = seed
         self.data_key = data_key
         self.device = self.learner.device
-        self.feed = Feed(train, world, self.device)
-        lengths = train.src_lengths, train.tgt_lengths
-        size = section.batch_size, section.batch_type
-        self.sampler = Sampler(*lengths, *size, seed, train.mixture)
+        self.source = source
+        self.feed = Feed(world, self.device)
         self.log = MetricsLog(run.metrics_file)
         self.progress = Progress()
         self.tally = Tally()
@@ -88,7 +85,6 @@ class Trainer:
         self.norms: dict[str, Any] = {}
         self._stepping = 0.0
         self._parts = by_part(model)
-        self.updates_per_epoch = math.ceil(len(self.sampler.batches(0)) / section.accumulate)
 
     def fit(self, stop: Callable[[], bool]) -> Status:
         """Train to the end, or until `stop` says so after an update; the state is saved then.
@@ -101,27 +97,16 @@ class Trainer:
         if progress.update:
             self._validate_if_due()  # a run that was killed there, or has other limits now
         while not progress.finished:
-            groups = self._groups(progress.epoch)
-            for group in groups[progress.position :]:
-                following = groups[progress.position + 1 : progress.position + 2]
-                if not self._update(group, *following):
-                    break  # back at an earlier place
-                progress.position += 1
-                if progress.position == len(groups):
-                    progress.epoch, progress.position = progress.epoch + 1, 0
-                self._after_update()
-                if progress.finished:
-                    break
-                if self.stopping:
-                    self.save()
-                    return "interrupted"
+            if not self._update(*self.source.upcoming(progress)):
+                continue  # back at an earlier place
+            self.source.advance(progress)
+            self._after_update()
+            if self.stopping and not progress.finished:
+                self.save()
+                return "interrupted"
         return "finished"
 
-    def _groups(self, epoch: int) -> list[Group]:
-        batches, size = self.sampler.batches(epoch), self.section.accumulate
-        return [batches[i : i + size] for i in range(0, len(batches), size)]
-
-    def _update(self, group: Group, following: Group = ()) -> bool:
+    def _update(self, group: Group, following: Group | None = None) -> bool:
         """One update of the weights from the batches of a group, as if they were one batch.
 
         The processes share each batch; `following` is what the next update will be made from.
@@ -131,7 +116,7 @@ class Trainer:
         """
         started = time.monotonic()
         progress, world = self.progress, self.world
-        parts = self.feed.load(group, progress.epoch)
+        parts = self.feed.load(group)
         loading = time.monotonic() - started
         size, tokens = self._count(parts)
         update, epoch = progress.update + 1, progress.epoch
@@ -142,7 +127,8 @@ class Trainer:
         norm = self.learner.collect()
         tracked = self._parts if (progress.update + 1) % self.section.log_every == 0 else {}
         norms = torch.stack((norm, *(gradient_norm(part) for part in tracked.values())))
-        self.feed.load_ahead(following, progress.epoch)
+        if following is not None:
+            self.feed.load_ahead(following)
         # The only wait for the device in an update. All that the processes have to agree on goes
         # with it; the norms are the same in each of them.
         totals = torch.cat((sums, norms)).tolist()
@@ -155,7 +141,7 @@ class Trainer:
         progress.seconds += elapsed
         if not (math.isfinite(objective) and self.learner.can_step(totals[2])):
             progress.update -= 1
-            self._set_back(parts, objective / size, rate)
+            self._set_back(group, parts, objective / size, rate)
             return False
         computed = time.monotonic()
         self.learner.step(rate, norm)
@@ -194,11 +180,11 @@ class Trainer:
         tally.real += real
         return size, tokens
 
-    def _set_back(self, parts: Sequence[Part], loss: float, rate: float) -> None:
+    def _set_back(self, group: Group, parts: Sequence[Part], loss: float, rate: float) -> None:
         """Go back to the last good state, since an update failed."""
         progress, batches = self.progress, [part.batch for part in parts]
         update = progress.update + 1
-        failure = describe_failure(self.learner, batches, self.feed.corpus, rate, loss)
+        failure = describe_failure(self.learner, batches, group.corpus, rate, loss)
         text = self.good.set_back(progress, self.tally, failure)
         self._tell(update, {alarms.NOT_FINITE: text})
 
@@ -318,7 +304,7 @@ class Trainer:
     @property
     def done(self) -> float:
         """Share of training that is over."""
-        return share_done(self.section, self.progress, self.updates_per_epoch)
+        return share_done(self.section, self.progress, self.source.updates_per_epoch)
 
     @property
     def inference_model(self) -> Seq2Seq:

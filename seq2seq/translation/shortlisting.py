@@ -55,7 +55,7 @@ def _learn(path: Path, src_size: int, tgt_size: int) -> dict[str, Tensor]:
     if not path.parent.is_dir():
         raise RunError(
             f"{path.parent}: no training pairs to learn decoding.shortlist from; prepare the "
-            "recipe again, or set it to 0"
+            "recipe again, or set it to 0 (data.streaming keeps none)"
         )
     logger.info("learning from the training pairs what source pieces translate to")
     learnt = train_lexicon(EncodedCorpus(path.parent), src_size, tgt_size)

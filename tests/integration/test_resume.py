@@ -58,6 +58,19 @@ OTHERWISE = [
     "training.ema_decay=0.5",
     "training.validate_every=3",
 ]
+STREAMED = [
+    "data.streaming=true",
+    "data.shuffle_buffer=50",
+    "data.train=[{folder}/train, {folder}/dev]",
+    "data.max_length=5",
+    "training.updates_per_epoch=7",
+    "training.max_epochs=3",
+    "training.accumulate=2",
+    "training.save_every=2",
+    "training.teacher_forcing=0.5",
+    "tokenizer.sampling=0.2",
+    "training.src_word_dropout=0.1",
+]
 RISK = [
     "training.objective=minimum_risk",
     "training.risk_samples=3",
@@ -103,7 +116,16 @@ def same_in(folder: Path, recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"output_dir": str(folder)})
 
 
-@pytest.fixture(params=[PLAIN, RICH, OTHERWISE, RISK], ids=["plain", "rich", "otherwise", "risk"])
+SETTINGS = {
+    "plain": PLAIN,
+    "rich": RICH,
+    "otherwise": OTHERWISE,
+    "streamed": STREAMED,
+    "risk": RISK,
+}
+
+
+@pytest.fixture(params=SETTINGS.values(), ids=SETTINGS)
 def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> Recipe:
     return toy_recipe(tmp_path, *(key.format(folder=tmp_path) for key in request.param))
 

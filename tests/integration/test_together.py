@@ -156,6 +156,22 @@ def test_processes_that_end_and_others_that_go_on(tmp_path: Path) -> None:
     assert evaluate(run.path) == scores
 
 
+def test_processes_that_stream_the_same_pairs(tmp_path: Path) -> None:
+    path = write_toy(tmp_path, num_train=201)
+    streamed = ["data.streaming=true", "data.shuffle_buffer=50", "training.updates_per_epoch=6"]
+    settings = [*SETTINGS, *streamed, "training.max_updates=18"]
+    alone = load_recipe(path, [*settings, f"output_dir={tmp_path}/alone"])
+    train(alone)
+    words = [str(path), *settings, f"output_dir={tmp_path}/run"]
+    stopped = ["1", "11", str(int(signal.SIGTERM)), "train"]
+    told = company.run_together(2, INTERRUPTED, *stopped, *words)
+    assert [status for status, _, _ in told] == [130, 143]
+    told = company.run_together(2, INTERRUPTED, "9", "9", "9", "train", *words)
+    assert [status for status, _, _ in told] == [0, 0], told
+    assert "resuming after update 12" in told[0][2]
+    assert_same(alone, load_recipe(path, words[1:]))
+
+
 def test_torchrun_starts_again_what_was_killed(tmp_path: Path) -> None:
     settings = [*SETTINGS, "training.max_updates=12", "training.save_every=4"]
     path = write_toy(tmp_path)

@@ -366,6 +366,29 @@ WRONG = {
         "  weights: [1]\n  temperature: 5\n",
         ["x.yaml:6: data.weights: temperature makes weights too; remove one of them"],
     ),
+    "what a stream does not have": Wrong(
+        "data:\n  src: en\n  tgt: de\n  train: d/train\n  dev: d/dev\n  streaming: true\n"
+        "  temperature: 5\n  distillation: {runs: teacher}\n"
+        "  back_translation: {runs: teacher, text: d/dev.de}\ndecoding: {shortlist: 20}\n",
+        [
+            "x.yaml:7: data.temperature: needs the sizes of corpora, which a stream does not tell; "
+            "give data.weights instead",
+            "x.yaml:8: data.distillation.runs: the translations are kept on disk; set runs: null, "
+            "or data.streaming: false",
+            "x.yaml:9: data.back_translation.runs: the translations are kept on disk; set runs: "
+            "null, or data.streaming: false",
+            "x.yaml:10: decoding.shortlist: is learnt from encoded pairs, and a stream keeps none; "
+            "set 0",
+        ],
+        files={"teacher/checkpoints/best.safetensors": ""},
+    ),
+    "epochs by updates of what has an end": Wrong(
+        "training:\n  updates_per_epoch: 100\n",
+        [
+            "x.yaml:3: training.updates_per_epoch: an epoch is a pass over the pairs; set null, or "
+            "data.streaming: true"
+        ],
+    ),
     "nothing to average": Wrong(
         "training:\n  average_best: true\n",
         [

@@ -59,7 +59,7 @@ class Small:
 
 def gradients(trainer: Trainer, objective: object, parts: list[np.ndarray]) -> list[torch.Tensor]:
     """Of all weights, then the sums, then the number of splits."""
-    loaded = trainer.feed.load(parts, 0)
+    loaded = trainer.feed.load(trainer.source.portion(trainer.progress).group(parts))
     size = sum(trainer.objective.size(part.batch) for part in loaded)
     sums, splits = sum_gradients(trainer.learner, objective, loaded, size, trainer.progress)
     found = [p.grad.clone() for p in trainer.model.parameters()]
@@ -86,7 +86,8 @@ def test_parts_give_the_gradient_of_the_whole(
 def test_a_pair_that_is_too_much_is_named(build: Callable[..., Trainer]) -> None:
     trainer = build()
     objective = Small(trainer, 0, ON_CPU)
-    src, tgt = trainer.feed.corpus.src_lengths[4], trainer.feed.corpus.tgt_lengths[4]
+    corpus = trainer.source.portion(trainer.progress).corpus
+    src, tgt = corpus.src_lengths[4], corpus.tgt_lengths[4]
     message = rf"^update 1: there is no memory for a pair of {src} source and {tgt} target tokens; "
     with pytest.raises(RunError, match=message):
         gradients(trainer, objective, [np.arange(4, 7)])
@@ -105,7 +106,7 @@ def test_splits_are_counted_and_told(
     trainer = build("training.max_updates=4")
     trainer.validator.translate_and_score = lambda model: {"bleu": 1.0}
     trainer.objective = Small(trainer, 8, ON_CPU)
-    large = sum(len(batch) > 8 for batch in trainer.sampler.batches(0)[:4])
+    large = sum(len(batch) > 8 for batch in trainer.source.portion(trainer.progress).batches[:4])
     assert large
     trainer.fit(lambda: False)
     record, *_ = trainer.log.read()

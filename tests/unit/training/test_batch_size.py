@@ -38,7 +38,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def fits(trainer: Trainer) -> bool:
         tried.append(trainer.section.batch_size)
-        assert max(map(len, trainer.sampler.batches(0))) == trainer.section.batch_size
+        assert (
+            max(map(len, trainer.source.portion(trainer.progress).batches))
+            == trainer.section.batch_size
+        )
         return trainer.section.batch_size <= 40
 
     build = train.build_trainer

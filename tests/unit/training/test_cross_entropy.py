@@ -77,12 +77,12 @@ def test_all_weights_learn_from_predictions_in_bfloat16():
     assert all(gradient.any() for gradient in found.values())
 
 
-def test_what_is_read_is_a_function_of_seed_epoch_and_example():
+def test_what_is_read_is_a_function_of_seed_update_and_example():
     model, batch = build_model(), make_batch()
     seen = []
     decode = model.decode
 
-    def read(seed=1, epoch=0, rows=(0, 1, 2)):
+    def read(seed=1, update=0, rows=(0, 1, 2)):
         rows = list(rows)
         part = replace(
             batch,
@@ -93,14 +93,14 @@ def test_what_is_read_is_a_function_of_seed_epoch_and_example():
             index=batch.index[rows],
             num_tokens=int((batch.tgt_out[rows] != PAD).sum()),
         )
-        CrossEntropy(section(teacher_forcing=0.5), seed)(model, part, Progress(epoch=epoch))
+        CrossEntropy(section(teacher_forcing=0.5), seed)(model, part, Progress(update=update))
         return seen[-1]
 
     model.decode = lambda tokens, state: seen.append(tokens) or decode(tokens, state)
     whole = read()
     assert torch.equal(read(), whole)
     assert torch.equal(read(rows=(2, 0)), whole[[2, 0]])
-    assert not torch.equal(read(seed=2), whole) and not torch.equal(read(epoch=1), whole)
+    assert not torch.equal(read(seed=2), whole) and not torch.equal(read(update=1), whole)
     assert torch.equal(whole == PAD, batch.tgt_in == PAD)
 
 

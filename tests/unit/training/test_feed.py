@@ -8,6 +8,7 @@ from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.parallel import World
 from seq2seq.prepare import prepare
 from seq2seq.training.feed import Feed, owners
+from seq2seq.training.source import Group
 
 CPU = torch.device("cpu")
 
@@ -34,9 +35,10 @@ def corpus(tmp_path) -> EncodedCorpus:
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_parts_make_the_batches_up(corpus, size):
-    group = [np.arange(7, 20), np.array([3]), np.array([90, 2])]
-    feeds = [Feed(corpus, World(rank, size), CPU) for rank in range(size)]
-    for index, *parts in zip(group, *(feed.load(group, 2) for feed in feeds), strict=True):
+    group = Group(corpus, [np.arange(7, 20), np.array([3]), np.array([90, 2])], epoch=2)
+    feeds = [Feed(World(rank, size), CPU) for rank in range(size)]
+    loaded = [feed.load(group) for feed in feeds]
+    for index, *parts in zip(group.batches, *loaded, strict=True):
         real = [part.batch for part in parts if part.weight]
         assert {part.weight for part in parts} <= {0, 1}
         assert np.array_equal(np.concatenate([batch.index for batch in real]), index)
@@ -51,11 +53,11 @@ def test_parts_make_the_batches_up(corpus, size):
 
 
 def test_what_was_loaded_ahead_is_what_is_asked_for(corpus):
-    feed = Feed(corpus, World(), CPU)
-    first, second = [np.array([1, 2])], [np.array([5])]
-    feed.load_ahead(first, 0)
-    ahead = feed.load(first, 0)
+    feed = Feed(World(), CPU)
+    first, second = Group(corpus, [np.array([1, 2])]), Group(corpus, [np.array([5])])
+    feed.load_ahead(first)
+    ahead = feed.load(first)
     assert [part.batch.index.tolist() for part in ahead] == [[1, 2]]
-    feed.load_ahead(first, 0)
-    assert [part.batch.index.tolist() for part in feed.load(second, 0)] == [[5]]
-    assert feed.load(first, 0)[0] is not ahead[0]
+    feed.load_ahead(first)
+    assert [part.batch.index.tolist() for part in feed.load(second)] == [[5]]
+    assert feed.load(first)[0] is not ahead[0]

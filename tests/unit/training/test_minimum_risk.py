@@ -72,7 +72,7 @@ def test_risk_and_gradients_are_those_of_candidates_one_by_one(attention, feedin
 
 def test_neighbours_change_nothing():
     model, batch = build_model(), make_batch((5, 3, 4))
-    whole = risk(Judge())(model, batch, Progress(epoch=2)).objective.item()
+    whole = risk(Judge())(model, batch, Progress(update=2)).objective.item()
     parts = 0.0
     for rows in ([2], [0, 1]):
         src_lengths = batch.src_lengths[rows]
@@ -85,14 +85,14 @@ def test_neighbours_change_nothing():
             tgt_out=batch.tgt_out[rows, :length],
             index=batch.index[rows],
         )
-        parts += risk(Judge())(model, part, Progress(epoch=2)).objective.item()
+        parts += risk(Judge())(model, part, Progress(update=2)).objective.item()
     assert whole == pytest.approx(parts, rel=1e-5)
 
 
-def test_samples_are_those_of_seed_epoch_and_example():
-    def seen(epoch, model):
+def test_samples_are_those_of_seed_update_and_example():
+    def seen(update, model):
         judge = Judge()
-        risk(judge, samples=20)(model, make_batch_of(batch), Progress(epoch=epoch))
+        risk(judge, samples=20)(model, make_batch_of(batch), Progress(update=update))
         return judge.seen
 
     def make_batch_of(batch):

@@ -51,8 +51,9 @@ def test_training_is_the_same_with_and_without(
 def test_the_largest_batches_of_the_epoch(tmp_path: Path) -> None:
     trainer = build(toy_recipe(tmp_path))
     shapes = []
-    for index in trainer.sampler.batches(0):
-        corpus = trainer.feed.corpus
+    portion = trainer.source.portion(trainer.progress)
+    for index in portion.batches:
+        corpus = portion.corpus
         src, tgt = corpus.src_lengths[index].max(), corpus.tgt_lengths[index].max()
         shapes.append((len(index), int(src), int(tgt)))
     batches = [part.batch for part in largest_batches(trainer)]

@@ -61,8 +61,9 @@ def test_accumulated_parts_are_one_batch(build: Build, objective: list[str]) -> 
     parts = [np.arange(0, 3), np.arange(3, 16), np.arange(16, 20)]
     whole, split = build(*settings), build(*settings)
     start = weights(whole)
-    whole._update([np.concatenate(parts)])
-    split._update(parts)
+    portion = whole.source.portion(whole.progress)
+    whole._update(portion.group([np.concatenate(parts)]))
+    split._update(portion.group(parts))
     for one, other, before in zip(weights(whole), weights(split), start, strict=True):
         torch.testing.assert_close(one - before, other - before, rtol=1e-3, atol=1e-6)
     assert any(not torch.equal(one, before) for one, before in zip(weights(whole), start))  # noqa: B905
@@ -160,9 +161,10 @@ def test_records_say_where_training_is(build: Build) -> None:
 
 def test_records_count_padding(build: Build) -> None:
     trainer = build("training.log_every=13", "training.max_epochs=1")
+    share = trainer.source.portion(trainer.progress).padding_share()
     trainer.fit(never)
     (record,) = records(trainer, "train")
-    assert 0 < record["padding"] == pytest.approx(trainer.sampler.padding_share(0))
+    assert 0 < record["padding"] == pytest.approx(share)
 
 
 def test_risk_is_recorded_per_sentence_and_perplexity_per_token(build: Build) -> None:
@@ -369,7 +371,8 @@ def test_nobody_waits_for_the_device_before_the_end_of_an_update(
 ) -> None:
     trainer = build(*settings)
     trainer.model.train()
-    (part,) = trainer.feed.load([np.arange(9)], 0)
+    group = trainer.source.portion(trainer.progress).group([np.arange(9)])
+    (part,) = trainer.feed.load(group)
     with Waits() as waits:
         loss = trainer.objective(trainer.model, part.batch, trainer.progress)
         trainer.learner.backward(loss.objective)
