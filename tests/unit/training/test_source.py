@@ -99,7 +99,7 @@ def test_a_chunk_that_holds_the_corpus_is_an_epoch(tmp_path: Path) -> None:
 
 
 def test_what_is_dropped_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "seq2seq")
     recipe = toy_recipe(tmp_path, *STREAMED, "data.max_length=3", "training.max_epochs=3")
     train(recipe)
     run = Run(tmp_path / "run")
