@@ -38,7 +38,7 @@ def run_together(size: int, script: str, *words: str) -> list[tuple[int, str, st
         port = free.getsockname()[1]
     # This process may know where another checkout is, but not where the tests' own modules are.
     path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
-    shared = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+    shared = {"PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1"}
     shared |= {"MASTER_PORT": str(port), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size)}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(

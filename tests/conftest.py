@@ -1,7 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 from toy import toy_recipe
+
+# Tests run side by side, one per core, and so do the commands that they start.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
@@ -24,14 +28,3 @@ def doubles():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
-
-
-@pytest.fixture
-def one_thread():
-    """Sums in the order of a process that has one core, whatever the machine has."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

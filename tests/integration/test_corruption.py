@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from toy import write_toy
 
 from seq2seq import checkpoint
@@ -105,14 +104,6 @@ class Case:
             assert output.encode() == self.expected["hyp"]
         else:
             assert name in errors
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

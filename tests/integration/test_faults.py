@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -142,13 +142,11 @@ def die_after(delay: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[ForkServerContext]:
+def processes() -> ForkServerContext:
     """Starts processes that have imported everything."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["seq2seq.cli", "seq2seq.train", "seq2seq.evaluate"])
-        yield context
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["seq2seq.cli", "seq2seq.train", "seq2seq.evaluate"])
+    return context
 
 
 @pytest.fixture(scope="module")

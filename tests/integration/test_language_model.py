@@ -148,7 +148,6 @@ def test_other_pieces_are_refused(toy_run: Path, tmp_path: Path) -> None:
         Translator.load(toy_run, decoding=decoding)
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_stopped_one_goes_on_as_if_nothing_had_been(toy_run: Path, tmp_path: Path) -> None:
     def recipe(name: str) -> Recipe:
         path = write_recipe(toy_run, tmp_path)

@@ -92,8 +92,8 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
     for block in blocks("sh")[2:]:
         commands += block.strip().split("\n")
     assert len(commands) >= 7
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
     for command in commands:
         tiny = f" {' '.join(TINY)}" if command.startswith("seq2seq run") else ""
         done = subprocess.run(

@@ -19,8 +19,6 @@ from seq2seq.recipe import Recipe
 from seq2seq.run import Run
 from seq2seq.train import train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 PLAIN = ["training.save_every=3"]
 RICH = [
     "training.ema_decay=0.9",
@@ -275,7 +273,6 @@ def start() -> Iterator[Callable[[Recipe], subprocess.Popen[str]]]:
             [sys.executable, "-c", SLOW, "train", str(Path(recipe.output_dir).parent / "toy.yaml")],
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         processes.append(process)
         while process.poll() is None:

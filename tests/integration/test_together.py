@@ -21,8 +21,6 @@ from seq2seq.run import Run
 from seq2seq.train import train
 from seq2seq.translate import Translator
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SETTINGS = [
     # Masks of dropout depend on the rows of a process; all else that is random on the example.
     "model.dropout=0",
@@ -183,7 +181,7 @@ def test_torchrun_starts_again_what_was_killed(tmp_path: Path) -> None:
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
     done = subprocess.run(
         [sys.executable, "-m", *launcher, str(script), "1", "6", "9", "train", *words],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(company.TESTS.parent)},
+        env=os.environ | {"PYTHONPATH": str(company.TESTS.parent)},
         capture_output=True,
         text=True,
         check=False,

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import random
 import signal
 import subprocess
@@ -156,10 +155,6 @@ def test_an_empty_file_gives_an_empty_file(toy_run: Path) -> None:
     assert Path("out").read_bytes() == b""
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1"}
-
-
 def test_piped_lines_are_answered_as_they_come(toy_run: Path) -> None:
     expected = translated(toy_run, ["1 2", "3 4 5"])
     process = subprocess.Popen(
@@ -168,7 +163,6 @@ def test_piped_lines_are_answered_as_they_come(toy_run: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -183,9 +177,7 @@ def test_piped_lines_are_answered_as_they_come(toy_run: Path) -> None:
 
 
 def test_a_mistake_in_a_pipe_comes_after_the_lines_before_it(toy_run: Path) -> None:
-    done = subprocess.run(
-        [*COMMAND, str(toy_run)], input=b"1 2\n\xff\n", capture_output=True, env=environment()
-    )
+    done = subprocess.run([*COMMAND, str(toy_run)], input=b"1 2\n\xff\n", capture_output=True)
     assert done.returncode == 2
     assert done.stdout.count(b"\n") == 1
     assert done.stderr.startswith(b"standard input:2: not UTF-8")
@@ -195,6 +187,6 @@ def test_a_mistake_in_a_pipe_comes_after_the_lines_before_it(toy_run: Path) -> N
 def test_a_reader_that_leaves_is_no_error(toy_run: Path) -> None:
     Path("in").write_text("1 2\n" * 5000)
     command = f'"{sys.executable}" -m seq2seq translate "{toy_run}" < in | head -n 1'
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment())
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""

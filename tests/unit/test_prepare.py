@@ -264,7 +264,8 @@ def test_corpora_are_drawn_from_by_weight(keys, shares, corpora, work, caplog):
         f"an epoch draws {shares[0]} times from text/train (200), "
         f"{shares[1]} times from text/more (40)"
     ]
-    drawn = {texts(prepared)[i] for i in mixture.draw(0) if i >= 200}
+    every = texts(prepared)
+    drawn = {every[i] for i in mixture.draw(0) if i >= 200}
     assert drawn == set(make_pairs(40, seed=3))
     again, done = work.of(make_recipe(data={"train": both, "temperature": 3}))
     assert not done and again.train.mixture.shares != mixture.shares

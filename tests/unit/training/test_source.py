@@ -75,7 +75,6 @@ def weights(recipe: Recipe) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_a_chunk_that_holds_the_corpus_is_an_epoch(tmp_path: Path) -> None:
     settings = [
         "tokenizer.sampling=0.3",
