@@ -93,6 +93,9 @@ UPDATES_PER_EPOCH = 2_000
 
 # A line of the development set takes about the time of a pair in training, and there are seldom
 # more than 1,000 of them: after 10,000 pairs validation takes less than a tenth of the time.
+COPIED = 0.5
+"""Share of the target's symbols that speaks for copying."""
+
 NUM_VALIDATIONS, MIN_VALIDATIONS = 20, 5
 PAIRS_BETWEEN, MAX_BETWEEN = 10_000, 5_000
 
@@ -129,6 +132,8 @@ def _rules(
     values = {"dropout": size.dropout, "tied_embeddings": ways if ties else None}
     yield from _network(recipe, size, size_reason)
     yield from (Choice(f"model.{key}", value, size_reason) for key, value in values.items())
+    if recipe.model.reads_source:
+        yield _copying(corpus, kind, joint)
 
     per_unit = 1.0
     if training.batch_type == "tokens":
@@ -152,6 +157,19 @@ def _rules(
     # An average over the last twentieth of training or so.
     decay = 0.998 if updates < 10_000 else 0.999 if updates < 50_000 else 0.9995
     yield Choice("training.ema_decay", decay, f"about {updates:,.0f} updates")
+
+
+def _copying(corpus: Statistics, kind: str, joint: bool) -> Choice:
+    """Whether symbols are copied: where that makes half of an output, it need not be learnt.
+
+    With it, 82 words of 100 instead of 78 in Icelandic pronunciation, 81.8 instead of 80.3 in
+    Turkish inflection. Text copies little but names.
+    """
+    share = corpus.copied_words if kind == "word" else corpus.copied_characters
+    unit = "characters of the text" if kind == "bpe" else "symbols"
+    reason = f"{share:.0%} of the {unit} stand in their source too"
+    copies = joint and kind != "bpe" and share >= COPIED
+    return Choice("model.decoder.copy_attention", copies, reason)
 
 
 def _network(recipe: Recipe, size: Size, reason: str) -> Iterator[Choice]:

@@ -219,8 +219,10 @@ def _count_or_recall(recipe: recipes.Recipe, run: Run, key: str) -> Statistics:
 
     So choices stay as they are, and text that has changed is told as such.
     """
-    found = read_record(run.data / _STATISTICS)
-    if found is not None and (found.pop("key") == key or run.is_trained):
+    found = read_record(run.data / _STATISTICS) or {}
+    known = found.pop("key", None)
+    # Those of older versions lack some.
+    if found.keys() == Statistics.names() and (known == key or run.is_trained):
         return Statistics.from_dict(found)
     pairs = read_first(recipe.data)
     if not recipe.model.reads_source:

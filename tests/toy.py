@@ -11,7 +11,7 @@ data: {{src: in, tgt: out, train: {folder}/train, dev: {folder}/dev, test: {{t: 
 tokenizer: {{type: bpe, vocab_size: 40, joint: true}}
 model:
   encoder: {{embedding_dim: 16, hidden_size: 16, num_layers: 1}}
-  decoder: {{embedding_dim: 16, hidden_size: 32, num_layers: 2}}
+  decoder: {{embedding_dim: 16, hidden_size: 32, num_layers: 2, copy_attention: false}}
   dropout: 0.2
   tied_embeddings: null
 training:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 _ALL_OF_FIRST, _THEN_EVERY, _AND_HALF_AFTER = 20_000, 50, 2_000_000
@@ -38,12 +38,21 @@ class Statistics:
         tgt: The target side.
         shared_letters: Share of a side's letters that are letters of the other side too; of the
             two shares the larger one.
+        copied_words: Share of the words of targets that stand in their sources too.
+        copied_characters: Likewise.
     """
 
     pairs: int
     src: Side
     tgt: Side
     shared_letters: float
+    copied_words: float
+    copied_characters: float
+
+    @classmethod
+    def names(cls) -> set[str]:
+        """What there is to know, as in `to_dict`."""
+        return {field.name for field in fields(cls)}
 
     def to_dict(self) -> dict[str, Any]:
         """The values by name."""
@@ -62,17 +71,33 @@ def count_statistics(pairs: Iterable[tuple[str, str]]) -> Statistics:
     The part halves whenever the corpus has doubled, so that what is remembered stays small.
     """
     src, tgt, total, every = _Tally(), _Tally(), 0, _THEN_EVERY
+    copied_words = copied_characters = 0
     for pair in pairs:
         if not (pair[0].strip() and pair[1].strip()):
             continue
         if total < _ALL_OF_FIRST or total % every == 0:
             src.add(pair[0])
             tgt.add(pair[1])
+            copied_words += _copied(pair[0].split(), pair[1].split())
+            copied_characters += _copied(*pair)
         total += 1
         if total >= _AND_HALF_AFTER * every // _THEN_EVERY:
             every *= 2
     shared = max(_covered(src, tgt), _covered(tgt, src))
-    return Statistics(total, src.summary(), tgt.summary(), shared)
+    return Statistics(
+        total,
+        src.summary(),
+        tgt.summary(),
+        shared,
+        copied_words / (tgt.words.total() or 1),
+        copied_characters / (tgt.characters.total() or 1),
+    )
+
+
+def _copied(src: Iterable[str], tgt: Iterable[str]) -> int:
+    """How many tokens of the target stand in the source."""
+    known = set(src)
+    return sum(token in known for token in tgt)
 
 
 class _Tally:

@@ -122,7 +122,7 @@ class Decoder(Section):
     """Add logits that come from the attended source embeddings alone (Nguyen & Chiang 2018). For
     rare words and small data; the output layer grows by the source embeddings' size."""
 
-    copy_attention: bool = False
+    copy_attention: Annotated[bool, FROM_CORPUS] = False
     """Let the decoder copy source tokens by their attention weights (pointer-generator, See et al.
     2017), for names, numbers and inflection; needs one vocabulary. Label smoothing smooths what the
     vocabulary's distribution is trained on, not what is copied."""

@@ -196,15 +196,30 @@ def test_the_nature_of_the_text_decides_how_it_is_cut(tmp_path: Path) -> None:
     assert cut(MULTI30K) == ("bpe", True)
     assert cut(replace(MULTI30K, shared_letters=0.02)) == ("bpe", False)
     assert cut(FRENCH) == cut(ICELANDIC) == ("word", True)
-    commands = Statistics(9000, Side(7, 41, 13, 21, 0), Side(14, 143, 6, 19, 0), 0.0)
+    commands = Statistics(9000, Side(7, 41, 13, 21, 0), Side(14, 143, 6, 19, 0), 0, 0, 0)
     assert cut(commands) == ("word", False)
     letters = replace(FRENCH, pairs=30, shared_letters=0.97)
     assert cut(letters) == ("word", True)
-    phrases = Statistics(40, Side(5, 25, 120, 40, 0.1), Side(5, 25, 130, 45, 0.1), 0.98)
+    phrases = Statistics(40, Side(5, 25, 120, 40, 0.1), Side(5, 25, 130, 45, 0.1), 0.98, 0, 0)
     assert cut(phrases) == ("bpe", True)
-    assert cut(Statistics(9000, WORDS, FRENCH.tgt, 0.3)) == ("char", False)
+    assert cut(Statistics(9000, WORDS, FRENCH.tgt, 0.3, 0, 0.2)) == ("char", False)
     chinese = Side(1.1, 21, 90_000, 4000, 0.0)
-    assert cut(Statistics(100_000, MULTI30K.src, chinese, 0.1)) == ("bpe", False)
+    assert cut(Statistics(100_000, MULTI30K.src, chinese, 0.1, 0, 0)) == ("bpe", False)
+
+
+def test_symbols_are_copied_where_half_of_them_can_be(tmp_path: Path) -> None:
+    def copies(corpus: Statistics, *overrides: str) -> bool:
+        return choose(load(tmp_path, *overrides), corpus).recipe.model.decoder.copy_attention
+
+    assert copies(FRENCH)
+    assert not copies(replace(FRENCH, copied_words=0.4))
+    assert not copies(replace(FRENCH, shared_letters=0.1))  # no common vocabulary
+    assert not copies(replace(MULTI30K, copied_words=0.9, copied_characters=0.9))
+    letters = Statistics(9000, WORDS, WORDS, 1, 0, 0.7)
+    assert copies(letters)
+    assert not copies(letters, "model.decoder.copy_attention=false")
+    assert not copies(letters, "decoding.shortlist=20")
+    assert not copies(letters, "tokenizer.joint=false")
 
 
 def test_few_words_take_few_pieces(tmp_path: Path) -> None:
@@ -217,14 +232,16 @@ def test_few_words_take_few_pieces(tmp_path: Path) -> None:
 
 def test_every_character_and_symbol_has_room(tmp_path: Path) -> None:
     characters = Side(1.1, 21, 90_000, 4000, 0.0)
-    few = Statistics(3000, MULTI30K.src, characters, 0.1)
+    few = Statistics(3000, MULTI30K.src, characters, 0.1, 0, 0)
     size = choose(load(tmp_path), few).recipe.tokenizer.vocab_size
     assert size >= 1.5 * 4000
     more = choose(load(tmp_path, "tokenizer.byte_fallback=true"), few).recipe.tokenizer.vocab_size
     assert more >= size + 256
     spaced = Side(20, 40, 9000, 9001, 1.0)
     assert (
-        choose(load(tmp_path), Statistics(10**5, spaced, spaced, 0.5)).recipe.tokenizer.vocab_size
+        choose(
+            load(tmp_path), Statistics(10**5, spaced, spaced, 0.5, 0, 0)
+        ).recipe.tokenizer.vocab_size
         > 9000
     )
 

@@ -61,9 +61,15 @@ def test_shared_letters(src: str, tgt: str, shared: float):
     assert count_statistics([(src, tgt)]).shared_letters == pytest.approx(shared)
 
 
+def test_tokens_that_stand_in_their_own_source():
+    found = count_statistics([("a b c", "c a x c"), ("ab", "b a"), (" ", "a")])
+    assert found.copied_words == 3 / 6
+    assert found.copied_characters == 8 / 10
+
+
 def test_nothing_to_count():
     nothing = Side(0, 0, 0, 0, 0)
-    assert count_statistics([("", "a")]) == Statistics(0, nothing, nothing, 1.0)
+    assert count_statistics([("", "a")]) == Statistics(0, nothing, nothing, 1.0, 0, 0)
 
 
 def test_statistics_survive_json():
