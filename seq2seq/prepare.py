@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 _FORMAT = 1
 _STATISTICS = "statistics.json"
 _SECONDS_BETWEEN_BARS = 0.5
+_PAIRS_BETWEEN_LOOKS = 10_000
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ def _count_or_recall(recipe: recipes.Recipe, run: Run, key: str) -> Statistics:
     # Those of older versions lack some.
     if found.keys() == Statistics.names() and (known == key or run.is_trained):
         return Statistics.from_dict(found)
-    pairs = read_first(recipe.data)
+    pairs = _watched(read_first(recipe.data), "reading train")
     if not recipe.model.reads_source:
         pairs = ((tgt, tgt) for _, tgt in pairs)  # like the pairs of one language with itself
     return count_statistics(pairs)
@@ -362,6 +363,15 @@ def _prepare_corpus(
             show(ledger.read - ledger.blank)
         (partial / LINES).write_text(json.dumps(lines), encoding="utf-8")
     logger.info("encoded %s: %s", folder.name, ledger)
+
+
+def _watched(pairs: Iterable[Pair], name: str) -> Iterator[Pair]:
+    """The same pairs, while the log tells how many."""
+    show = _bar(name, None)
+    for count, pair in enumerate(pairs, start=1):
+        yield pair
+        if count % _PAIRS_BETWEEN_LOOKS == 0:
+            show(count)
 
 
 def _bar(name: str, total: int | None) -> Callable[[int], None]:

@@ -413,3 +413,11 @@ def test_other_text_touches_nothing_of_a_trained_run(name, trained):
     path.write_text(path.read_text().replace("ä", "e"))
     prepare(make_recipe())
     assert {name for name, _ in snapshot().items() ^ trained.items()} == {"run/data/digests.json"}
+
+
+def test_long_readings_are_told(corpora, work, monkeypatch, caplog):
+    monkeypatch.setattr(prepare_module, "_SECONDS_BETWEEN_BARS", 0)
+    monkeypatch.setattr(prepare_module, "_PAIRS_BETWEEN_LOOKS", 80)
+    work.of(make_recipe())
+    told = [message for message in caplog.messages if message.startswith("reading train: ")]
+    assert [float(line.split()[2]) for line in told] == [80, 160]
