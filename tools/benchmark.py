@@ -6,9 +6,10 @@
 
 Fixed shapes train on generated sentences and translate them at a fixed length, so that the work
 does not depend on what a model has learnt. A recipe is trained for some seconds; a run translates
-the first lines of its development set. Each measurement has its own process. The result is JSON:
-medians over the rounds, the values they come from, the machine, the commits. Only public names of
-the package are used, so that old checkouts can be measured as well.
+the first lines of its development set. Each measurement has its own process. Beside each speed
+stands the share of its time that the matrix products would take alone (`floor.py`). The result is
+JSON: medians over the rounds, the values they come from, the machine, the commits. Only public
+names of the package are used, so that old checkouts can be measured as well.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ NUM_PAIRS = {"train": 20_000, "dev": 40}
 NUM_TRANSLATED = 500
 TRANSLATION_LENGTH = 15
 RECORD_EVERY = 5
-WARM_UP_RECORDS = 2
+WATCHED = 2
+"""The record of training whose products are noted; those before it warm up."""
 
 
 def write_corpus(folder: Path) -> None:
@@ -99,6 +101,8 @@ def measure(target: str, seconds: float, precision: str) -> dict[str, float]:
 
 def measure_training(recipe: Path, run: Path, seconds: float, precision: str) -> dict[str, float]:
     """Trains for so many seconds; real target tokens a second, end marks counted."""
+    from floor import Products
+
     from seq2seq.recipe import load_recipe
     from seq2seq.train import train
 
@@ -110,17 +114,38 @@ def measure_training(recipe: Path, run: Path, seconds: float, precision: str) ->
         "training.validate_every=1000000",
         f"training.log_every={RECORD_EVERY}",
     ]
-    train(load_recipe(recipe, overrides), stop=lambda: False)
+    products, updates, times = Products(), count(1), list[float]()
+
+    def watch() -> bool:
+        """Called after each update: watches those of one record, after the ones to warm up."""
+        update = next(updates)
+        if update in (WATCHED * RECORD_EVERY, (WATCHED + 1) * RECORD_EVERY):
+            times.append(time.perf_counter())
+            if len(times) == 1:
+                products.start()
+            else:
+                products.stop()
+        return False
+
+    train(load_recipe(recipe, overrides), stop=watch)
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [record for record in map(json.loads, lines) if record["kind"] == "train"]
-    speeds = [record["tokens_per_second"] for record in records[WARM_UP_RECORDS:]]
-    if not speeds:
+    speeds = [record["tokens_per_second"] for record in records]
+    if len(speeds) <= WATCHED + 1:
         raise SystemExit(f"{recipe}: too few updates in {seconds} seconds; raise --seconds")
-    return {"training_tokens_per_second": statistics.median(speeds), "training_gib": peak_gib()}
+    gib, speed = peak_gib(), statistics.median(speeds[WATCHED + 1 :])
+    tokens = speeds[WATCHED] * (times[1] - times[0])
+    return {
+        "training_tokens_per_second": speed,
+        "training_share_of_products": products.seconds() / tokens * speed,
+        "training_gib": gib,
+    }
 
 
 def measure_translation(run: Path, fixed_length: bool) -> dict[str, float]:
     """Translates lines of the development set; sentences a second, without loading."""
+    from floor import Products
+
     from seq2seq.prepare import read_dev
     from seq2seq.recipe import load_recipe
     from seq2seq.translate import Translator
@@ -140,7 +165,11 @@ def measure_translation(run: Path, fixed_length: bool) -> dict[str, float]:
             start = time.perf_counter()
             list(translator.translate(lines))
             times.append(time.perf_counter() - start)
-        results[f"{name}_sentences_per_second"] = len(lines) / statistics.median(times)
+        seconds = statistics.median(times)
+        results[f"{name}_sentences_per_second"] = len(lines) / seconds
+        with Products() as products:
+            list(translator.translate(lines))
+        results[f"{name}_share_of_products"] = products.seconds() / seconds
     return results | {"peak_gib": peak_gib()}
 
 

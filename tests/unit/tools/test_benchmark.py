@@ -17,7 +17,8 @@ training: {batch_size: 4}
 
 
 @pytest.fixture
-def tool() -> ModuleType:
+def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(SCRIPT.parent)
     spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -54,9 +55,12 @@ def test_a_shape_is_trained_and_translated(
     measured = tool.measure("shape:tiny", seconds=1.0, precision="float32")
     assert measured.keys() == {
         "training_tokens_per_second",
+        "training_share_of_products",
         "training_gib",
         "greedy_sentences_per_second",
+        "greedy_share_of_products",
         "beam_5_sentences_per_second",
+        "beam_5_share_of_products",
         "peak_gib",
     }
     assert min(measured.values()) > 0
