@@ -19,6 +19,10 @@ Values = Mapping[str, float]
 LOSS_MEMORY = 50
 """Updates that the running mean of the loss looks back on."""
 
+LASTING_UPDATES = 5
+"""A jump of the loss is told when so many updates in a row have shown it: a single batch of odd
+pairs is nothing to worry about."""
+
 SETTLED_UPDATES, SETTLED_SHARE = 500, 0.25
 """A model that has just begun ignores its source and repeats itself: its signs are read when a
 quarter of training and so many updates are over."""
@@ -132,7 +136,8 @@ def watch_loss(progress: Progress, loss: float, tokens: int) -> str | None:
     """Take note of the loss of an update.
 
     Nothing is known of the first updates, and batches that are much smaller than usual say little.
-    After a jump the mean begins anew from there, so the same one is not told again.
+    While the loss may have jumped the mean stays; when that is sure it begins anew from there, so
+    the same jump is not told again.
 
     Args:
         progress: after the update; holds the running means.
@@ -140,22 +145,24 @@ def watch_loss(progress: Progress, loss: float, tokens: int) -> str | None:
         tokens: target tokens of the update.
 
     Returns:
-        Advice if the loss jumped.
+        Advice if the loss has jumped.
     """
     before = progress.loss_mean
     if progress.batch_mean == 0:
         progress.loss_mean, progress.batch_mean = loss, tokens
         return None
-    is_telling = progress.update > LOSS_MEMORY and tokens >= progress.batch_mean / 2
-    jumped = is_telling and is_spike(loss, before)
     # Updates count by their tokens.
     share = min(1.0, tokens / progress.batch_mean) / LOSS_MEMORY
-    progress.loss_mean = loss if jumped else before + share * (loss - before)
     progress.batch_mean += (tokens - progress.batch_mean) / LOSS_MEMORY
-    if not jumped:
+    if progress.update > LOSS_MEMORY and share >= 0.5 / LOSS_MEMORY:
+        progress.spikes = progress.spikes + 1 if is_spike(loss, before) else 0
+    if not progress.spikes:
+        progress.loss_mean = before + share * (loss - before)
+    if progress.spikes < LASTING_UPDATES:
         return None
+    progress.loss_mean, progress.spikes = loss, 0
     return (
-        f"the loss jumped from about {before:.2f} to {loss:.2f}; if it stays there, train anew "
+        f"the loss has jumped from about {before:.2f} to {loss:.2f}; if it stays there, train anew "
         "with a lower training.learning_rate or training.clip_grad_norm"
     )
 

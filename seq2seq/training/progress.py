@@ -29,6 +29,7 @@ class Progress:
         plateau: memory of the `plateau` schedule.
         loss_mean: running mean of the cross-entropy of updates, nats per token.
         batch_mean: running mean of their target tokens.
+        spikes: updates in a row whose cross-entropy was far above the mean.
         good: update of the last good state, see `setback`.
         setbacks: times in a row that a loss or gradient was not finite.
         rate_factor: what the learning rate was lowered by for that.
@@ -51,6 +52,7 @@ class Progress:
     plateau: Plateau = field(default_factory=Plateau)
     loss_mean: float = math.inf
     batch_mean: float = 0.0
+    spikes: int = 0
     good: int = 0
     setbacks: int = 0
     rate_factor: float = 1.0
@@ -77,6 +79,7 @@ class Tally:
         objective: what was minimised.
         size: what that is divided by for a mean, see `Objective.size`.
         cross_entropy: negative log-likelihood of the references, nats.
+        highest: the highest of an update, per token; shows what a mean hides.
         tokens: target tokens.
         positions: source and target positions of the batches, padding included.
         real: those that aren't padding.
@@ -88,6 +91,7 @@ class Tally:
     objective: float = 0.0
     size: int = 0
     cross_entropy: float = 0.0
+    highest: float = 0.0
     tokens: int = 0
     positions: int = 0
     real: int = 0
@@ -99,6 +103,7 @@ class Tally:
         """What a record tells of them; there is an update at least."""
         return {
             "loss": self.objective / self.size,
+            "highest_loss": self.highest,
             "perplexity": perplexity(self.cross_entropy / self.tokens),
             "tokens_per_second": self.tokens / self.seconds,
             "padding": 1 - self.real / self.positions,

@@ -58,7 +58,7 @@ class LastGood:
     def keep(self, progress: Progress, tally: Tally) -> None:
         """Take the present state for good, unless the loss is far above that of the one before."""
         if self._state is not None:
-            if is_spike(progress.loss_mean, self._state.progress.loss_mean):
+            if progress.spikes or is_spike(progress.loss_mean, self._state.progress.loss_mean):
                 return
             progress.setbacks = 0
         progress.good = progress.update

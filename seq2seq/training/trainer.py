@@ -155,6 +155,7 @@ class Trainer:
         self.tally.seconds += elapsed
         self.tally.loading += loading
         self.tally.splits += int(split)
+        self.tally.highest = max(self.tally.highest, cross_entropy / tokens)
         if advice := alarms.watch_loss(progress, cross_entropy / tokens, tokens):
             self._tell(progress.update, {alarms.SPIKE: advice})
         return True

@@ -116,7 +116,7 @@ def test_a_rate_that_becomes_too_high_is_told(
 
     monkeypatch.setattr(Trainer, "_update", raised_rate)
     raised = told(load(write_task(tmp_path), 130), caplog)
-    assert "the loss jumped from about" in raised["loss_spike"]
+    assert "the loss has jumped from about" in raised["loss_spike"]
 
 
 def test_a_very_long_pair_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -76,11 +76,26 @@ def test_signs_are_read_of_settled_models(update: int, done: float, expected: bo
 
 
 def test_a_jump_is_told_once_however_long_it_lasts() -> None:
-    assert losses_told([2.0] * 60 + [8.0] * 200) == [61]
+    assert losses_told([2.0] * 60 + [8.0] * 200) == [65]
 
 
 def test_a_second_jump_is_told_again() -> None:
-    assert losses_told([2.0] * 60 + [8.0] + [2.0] * 300 + [8.0]) == [61, 362]
+    assert losses_told([2.0] * 60 + [8.0] * 5 + [2.0] * 300 + [8.0] * 5) == [65, 370]
+
+
+def test_a_few_bad_batches_are_no_jump_and_leave_the_mean_alone() -> None:
+    losses = [2.0] * 60 + [8.0] * 4
+    assert losses_told(losses + [2.0] + losses + [2.0] * 9) == []
+    progress = Progress()
+    for update, loss in enumerate(losses, start=1):
+        progress.update = update
+        alarms.watch_loss(progress, loss, 1000)
+    assert progress.loss_mean == 2.0
+
+
+def test_small_batches_neither_make_nor_end_a_jump() -> None:
+    tokens = [1000] * 62 + [30] * 3 + [1000] * 9
+    assert losses_told([2.0] * 60 + [8.0] * 14, tokens) == [68]
 
 
 def test_losses_that_fall_and_vary_are_no_jump() -> None:

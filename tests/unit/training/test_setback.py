@@ -229,9 +229,16 @@ def test_a_state_of_a_loss_that_has_jumped_is_not_taken_for_good(build: Build) -
     trainer = build("run")
     trainer.fit(lambda: trainer.progress.update == 5)
     assert trainer.good.update == 5
+    before = trainer.progress.loss_mean
     trainer.progress.update, trainer.progress.loss_mean = 6, 9.0
     trainer.good.keep(trainer.progress, trainer.tally)
     assert trainer.good.update == 5
+    trainer.progress.loss_mean, trainer.progress.spikes = before, 1
+    trainer.good.keep(trainer.progress, trainer.tally)
+    assert trainer.good.update == 5
+    trainer.progress.spikes = 0
+    trainer.good.keep(trainer.progress, trainer.tally)
+    assert trainer.good.update == 6
 
 
 @pytest.mark.parametrize("part", ["embeddings", "encoder", "bridge", "attention", "output"])
