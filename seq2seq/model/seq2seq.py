@@ -114,7 +114,8 @@ class Seq2Seq(nn.Module):
         logits = self.output(features).float()
         if allowed is not None:
             rows = logits.view(len(allowed), -1, logits.shape[1])
-            rows.masked_fill_(~allowed.unsqueeze(1), float("-inf"))
+            # In half the time of a mask that is spread over a sentence's rows.
+            rows += torch.where(allowed, 0.0, float("-inf")).unsqueeze(1)
         log_probs = torch.log_softmax(logits, dim=-1)
         if self.copying is not None:
             assert state.weights is not None and state.memory is not None
