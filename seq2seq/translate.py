@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 
 import torch
 
@@ -33,7 +31,7 @@ from seq2seq.translation.forced import force
 from seq2seq.translation.models import Models, check_pieces
 from seq2seq.translation.pairwise import build_pairwise
 from seq2seq.translation.parts import search_in_parts
-from seq2seq.translation.requests import Requests
+from seq2seq.translation.requests import Requests, Wish, read_wishes
 from seq2seq.translation.result import (
     TranslatedHypothesis,
     Translation,
@@ -41,6 +39,7 @@ from seq2seq.translation.result import (
     one_line,
 )
 from seq2seq.translation.shortlisting import build_shortlister
+from seq2seq.translation.windows import arrivals, full_windows
 
 WINDOW = 2048
 """Lines read before the first is answered."""
@@ -109,7 +108,7 @@ class Translator:
         self.requests = Requests(decoding, self.sources[0], self.target)
         if utilities is not None and not decoding.sampling:
             decoding = decoding.model_copy(update={"n_best": decoding.beam_size})
-        self.search = Search(decoding)
+        self.search = Search(decoding, self.target.word_starts)
         self.world = world
 
     @classmethod
@@ -172,44 +171,63 @@ class Translator:
         self,
         lines: Iterable[str],
         *,
+        prefixes: Iterable[str] | None = None,
+        constraints: Iterable[Sequence[str]] | None = None,
+        banned: Iterable[Sequence[str]] | None = None,
         window: int = WINDOW,
         as_they_come: bool = False,
         details: bool = False,
+        start: int = 0,
     ) -> Iterator[Translation]:
         """Translate lines one for one, in their order.
 
         Args:
-            lines: raw text; blank lines stay blank.
+            lines: raw text; blank lines stay blank, whatever is asked.
+            prefixes: for each line, what its translation begins with; "" is nothing. Its last word
+                may go on, unless the prefix ends with a space. Of a line that is translated in
+                parts it is the beginning of the first.
+            constraints: for each line, phrases that its translation has (dynamic beam allocation,
+                Post & Vilar 2018); a line that has some is translated as a whole.
+            banned: for each line, phrases that its translation doesn't have, in the pieces that the
+                tokenizer makes of them. A prefix may have them.
             window: lines for each process that are read before the first is answered. They are
                 sorted by length to be searched together; their results don't depend on it.
             as_they_come: answer those that have come instead of waiting until a window is full.
                 They are read ahead in another thread.
             details: look at each result once more for the log-probability of each piece, the
                 attention and the alignment of words.
+            start: number of the first line.
 
         Raises:
-            TypeError: `lines` is a single text.
+            TypeError: `lines` or `prefixes` is a single text.
+            ValueError: there are more or fewer prefixes or the like than lines.
+            RunError: the model or the way of searching cannot do what is asked.
+            DataError: what is asked of a line cannot be produced.
         """
-        if isinstance(lines, str):
-            raise TypeError("lines: one text; give a list or an iterator of lines")
-        chunks = (_arrivals if as_they_come else _windows)(lines, window * self.world.size)
+        if isinstance(lines, str) or isinstance(prefixes, str):
+            raise TypeError("lines, prefixes: one text; give a list or an iterator of lines")
+        self.requests.must_grant(prefixes=prefixes is not None, constraints=constraints is not None)
+        wishes = read_wishes(lines, prefixes, constraints, banned, start)
+        chunks = (arrivals if as_they_come else full_windows)(wishes, window * self.world.size)
         return self._translate_chunks(chunks, details)
 
     def _translate_chunks(
-        self, chunks: Iterable[Sequence[str]], details: bool
+        self, chunks: Iterable[Sequence[tuple[str, Wish]]], details: bool
     ) -> Iterator[Translation]:
-        start = 0
         for chunk in chunks:
-            split = [self._split(line) for line in chunk]
+            split = [self._split(line, wish) for line, wish in chunk]
             texts = [part.text for parts in split for part in parts]
-            answers = iter(self._translate_texts(texts, details))
-            for number, (line, parts) in enumerate(zip(chunk, split, strict=True), start):
+            pairs = zip(chunk, split, strict=True)
+            wishes = [each for (_, wish), parts in pairs for each in wish.of_parts(len(parts))]
+            answers = iter(self._translate_texts(texts, wishes, details))
+            for (line, wish), parts in zip(chunk, split, strict=True):
                 own = list(islice(answers, len(parts)))
-                yield join_translations(number, line, parts, own)
-            start += len(chunk)
+                yield join_translations(wish.line - 1, line, parts, own)
 
-    def _split(self, line: str) -> list[Part]:
+    def _split(self, line: str, wish: Wish) -> list[Part]:
         """What of a line is translated by itself, in most cases all of it."""
+        if wish.required:  # nobody knows of which part
+            return [Part(line, apart=True)]
         split = self.decoding.split_sentences
         parts = split_sentences(line) if split else [Part(line, apart=True)]
         limit = self.longest
@@ -227,10 +245,12 @@ class Translator:
         ids = zip(*(source.encode(texts) for source in self.sources), strict=True)
         return [max(map(len, own)) for own in ids]
 
-    def _translate_texts(self, texts: Sequence[str], details: bool) -> list[Translation]:
+    def _translate_texts(
+        self, texts: Sequence[str], wishes: Sequence[Wish], details: bool
+    ) -> list[Translation]:
         ids = [[[*pieces, EOS] for pieces in source.encode(texts)] for source in self.sources]
         lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
-        requests = self.requests.of(texts)
+        requests = self.requests.of(texts, wishes)
 
         def search(batch: list[int]) -> list[list[Hypothesis]]:
             sources = [[own[i] for i in batch] for own in ids]
@@ -354,34 +374,3 @@ def _in_full(found: list[list[Hypothesis]], ids: Sequence[int]) -> list[list[Hyp
         [replace(one, tokens=[ids[place] for place in one.tokens]) for one in hypotheses]
         for hypotheses in found
     ]
-
-
-def _windows(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    remaining = iter(lines)
-    while chunk := list(islice(remaining, size)):
-        yield chunk
-
-
-def _arrivals(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Each time all lines that have come since, at least one and at most `size`."""
-    come: Queue[str | Exception | None] = Queue(size)
-
-    def read() -> None:
-        try:
-            for line in lines:
-                come.put(line)
-            come.put(None)
-        except Exception as error:  # raised again where the lines are wanted
-            come.put(error)
-
-    Thread(target=read, daemon=True).start()
-    while True:
-        items = [come.get()]
-        while len(items) < size and not come.empty():
-            items.append(come.get())
-        if chunk := [item for item in items if isinstance(item, str)]:
-            yield chunk
-        if items[-1] is None:
-            return
-        if isinstance(items[-1], Exception):
-            raise items[-1]
