@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.arguments import Parser, add_run, load_decoding
+from seq2seq.arguments import Parser, add_run, add_seed, choose_models, load_decoding, positive
 from seq2seq.console import is_same_file, open_output, prompt_lines
 from seq2seq.errors import UserError
 from seq2seq.translation.answers import (
@@ -66,7 +66,12 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--field", metavar="N|NAME", help=text)
     text = "JSON field for the translation (default: translation)"
     parser.add_argument("--into", metavar="NAME", help=text)
-    parser.add_argument("--n-best", metavar="K", help="translations of each line")
+    number = parser.add_mutually_exclusive_group()
+    number.add_argument("--n-best", metavar="K", help="translations of each line")
+    text = "draw so many translations of each line by the model's probabilities, instead of the "
+    text += "best; see also decoding.temperature, top_k and top_p"
+    number.add_argument("--sample", type=positive, metavar="N", help=text)
+    add_seed(parser)
     _add_wishes(parser)
     text = "write the score of each translation, in JSON also the log-probability of each piece"
     parser.add_argument("--scores", action="store_true", help=text)
@@ -194,11 +199,8 @@ def _load(arguments: Namespace, decoding: Decoding) -> Translator:
 
     translator = Translator.load(
         arguments.run,
-        ensemble=arguments.ensemble,
-        weights=arguments.ensemble_weights,
         decoding=decoding,
-        device=arguments.device,
-        checkpoint=arguments.checkpoint,
+        **choose_models(arguments),
         world=arguments.world,
     )
     for option in ("alignments", "attention_plot"):
