@@ -183,11 +183,20 @@ def positive(word: str) -> int:
     return int(word)
 
 
+def factor(text: str) -> float:
+    """A number that isn't negative."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError
+    return number
+
+
 def _weight(text: str) -> float:
-    weight = float(text)
-    if not 0 < weight < math.inf:
+    weight = factor(text)
+    if weight == 0:
         raise ValueError
     return weight
 
 
-_weight.__name__ = "positive number"  # what argparse calls a wrong value
+# What argparse calls a wrong value.
+factor.__name__, _weight.__name__ = "non-negative number", "positive number"

@@ -23,9 +23,9 @@ from seq2seq.parallel import ALONE, World
 from seq2seq.run import CheckpointName
 from seq2seq.search.build import Search
 from seq2seq.search.hypothesis import Hypothesis
-from seq2seq.search.mbr import Utilities, expected_utilities
 from seq2seq.search.requests import Request
 from seq2seq.special import EOS
+from seq2seq.translation.choosing import ByAgreement, ByOthers, Choose, load_judges
 from seq2seq.translation.details import Annotator
 from seq2seq.translation.forced import force
 from seq2seq.translation.models import Models, check_pieces
@@ -68,7 +68,7 @@ class Translator:
         language_model: which joins them in search, by `decoding.language_model_weight`.
         shortlister: what narrows search down; by default nothing does.
         longest: source pieces, at most, that the models know from training, if known.
-        utilities: of texts against each other, to choose by minimum Bayes risk.
+        choose: ranks what search finds; by default its scores do.
         world: the processes that share the lines; all are given the same ones.
     """
 
@@ -83,7 +83,7 @@ class Translator:
         language_model: Seq2Seq | None = None,
         shortlister: Shortlister | None = None,
         longest: int | None = None,
-        utilities: Utilities | None = None,
+        choose: Choose | None = None,
         world: World = ALONE,
     ) -> None:
         precision = decoding_precision(device, decoding.precision)
@@ -104,9 +104,9 @@ class Translator:
         if shortlister is not None and any(model.copying is not None for model in models):
             raise RunError("decoding.shortlist: has no part in a model that copies; set 0")
         self.longest = longest if decoding.split_long else None
-        self.utilities = utilities
+        self.choose = choose
         self.requests = Requests(decoding, self.sources[0], self.target)
-        if utilities is not None and not decoding.sampling:
+        if choose is not None and not decoding.sampling:
             decoding = decoding.model_copy(update={"n_best": decoding.beam_size})
         self.search = Search(decoding, self.target.word_starts)
         self.world = world
@@ -121,6 +121,8 @@ class Translator:
         decoding: recipe.Decoding | None = None,
         device: str | None = None,
         checkpoint: CheckpointName = "best",
+        rerank: Sequence[str | Path] = (),
+        rerank_weights: Sequence[float] | None = None,
         world: World = ALONE,
     ) -> "Translator":
         """Load from a run directory; settings that aren't given are those of its recipe.
@@ -132,11 +134,15 @@ class Translator:
             decoding: search settings.
             device: name of the device.
             checkpoint: the weights to use, of all runs.
+            rerank: runs that have a say in which of the translations found is best, see `ByOthers`;
+                of the same languages, in either direction, or language models.
+            rerank_weights: how much each of these counts; by default 1, as the run itself.
             world: the processes that translate together.
 
         Raises:
             RunError: there is no trained model in one of the directories, their target
-                vocabularies differ, or there are more or fewer weights.
+                vocabularies differ, there are more or fewer weights, or runs to rerank with are of
+                other languages or have nothing to choose from.
             DataError: the glossary cannot be read, or has words that the models don't know.
             SettingsError: this machine has no such device.
         """
@@ -148,7 +154,6 @@ class Translator:
         run, tokenizers = models.runs[0], models.tokenizers[0]
         decoding = decoding or saved.decoding
         shorten = partial(build_shortlister, run, tokenizers, decoding.shortlist, where)
-        utilities = decoding.mbr and build_pairwise(decoding.mbr, saved.evaluation)
         return cls(
             models.networks,
             models.tokenizers,
@@ -158,7 +163,7 @@ class Translator:
             language_model=_load_language_model(models, decoding),
             shortlister=world.in_turn(shorten),
             longest=min(own.data.max_length for own in models.recipes),
-            utilities=utilities or None,
+            choose=_build_choice(models, decoding, rerank, rerank_weights),
             world=world,
         )
 
@@ -257,14 +262,15 @@ class Translator:
             return self._search(sources, [requests[i] for i in batch])
 
         def search_parts(batch: list[int]) -> list[list[Hypothesis]]:
-            return search_in_parts(search, batch, self.device, lengths, self.search.width)
+            found = search_in_parts(search, batch, self.device, lengths, self.search.width)
+            if self.choose is not None:
+                found = self.choose([texts[i] for i in batch], found)
+            return [own[: self.decoding.n_best] for own in found]
 
         found: dict[int, list[Hypothesis]] = {}
         batches = list(self._batches(lengths))
         for batch, hypotheses in zip(batches, self.world.map(search_parts, batches), strict=True):
             found |= zip(batch, hypotheses, strict=True)
-        if self.utilities is not None:
-            found = {i: self._choose(candidates) for i, candidates in found.items()}
         written = {i: self._write(hypotheses) for i, hypotheses in found.items()}
         if details or self.decoding.replace_unk:
             written = self._look_again(texts, ids, found, written, details)
@@ -316,15 +322,6 @@ class Translator:
                 found = self.search(ensemble.step, state, *asked)
             return found if shortlist is None else _in_full(found, shortlist.ids.tolist())
 
-    def _choose(self, candidates: Sequence[Hypothesis]) -> list[Hypothesis]:
-        """The candidates that the others agree with most, and how much."""
-        assert self.utilities is not None
-        texts = self.target.decode([h.tokens for h in candidates])
-        log_probs = None if self.decoding.sampling else [h.log_prob for h in candidates]
-        scores = expected_utilities(texts, log_probs, self.utilities)
-        rated = [replace(h, score=score) for h, score in zip(candidates, scores, strict=True)]
-        return sorted(rated, key=lambda h: -h.score)[: self.decoding.n_best]
-
     def _write(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
         texts = self.target.decode([h.tokens for h in hypotheses])
         return [
@@ -366,6 +363,27 @@ def _load_language_model(models: Models, decoding: recipe.Decoding) -> Seq2Seq |
         )
     check_pieces(found.runs[0], found.tokenizers[0], models.runs[0], models.tokenizers[0])
     return found.networks[0].to(models.device)
+
+
+def _build_choice(
+    models: Models,
+    decoding: recipe.Decoding,
+    rerank: Sequence[str | Path],
+    weights: Sequence[float] | None,
+) -> Choose | None:
+    if decoding.mbr is not None and not rerank:
+        utilities = build_pairwise(decoding.mbr, models.recipes[0].evaluation)
+        return ByAgreement(utilities, models.target, sampled=decoding.sampling)
+    judges = load_judges(models, rerank, weights)
+    if judges and decoding.mbr is not None:
+        raise RunError(
+            "decoding.mbr: takes what the other translations agree with, and reranking what other "
+            "runs do; leave out one"
+        )
+    key = "n_best" if decoding.sampling else "beam_size"
+    if judges and getattr(decoding, key) == 1:
+        raise RunError(f"decoding.{key}: there is nothing to rerank; set it above 1")
+    return ByOthers(judges, models.target, decoding) if judges else None
 
 
 def _in_full(found: list[list[Hypothesis]], ids: Sequence[int]) -> list[list[Hypothesis]]:

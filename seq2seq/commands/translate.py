@@ -12,7 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.arguments import Parser, add_run, add_seed, choose_models, load_decoding, positive
+from seq2seq.arguments import (
+    Parser,
+    add_run,
+    add_seed,
+    choose_models,
+    factor,
+    load_decoding,
+    positive,
+)
 from seq2seq.console import is_same_file, open_output, prompt_lines
 from seq2seq.errors import UserError
 from seq2seq.translation.answers import (
@@ -73,6 +81,7 @@ def add_arguments(parser: Parser) -> None:
     number.add_argument("--sample", type=positive, metavar="N", help=text)
     add_seed(parser)
     _add_wishes(parser)
+    _add_reranking(parser)
     text = "write the score of each translation, in JSON also the log-probability of each piece"
     parser.add_argument("--scores", action="store_true", help=text)
     text = "write which words go together, in JSON also the attention; needs a model with attention"
@@ -91,6 +100,17 @@ def _add_wishes(parser: Parser) -> None:
     group.add_argument("--constraints", metavar="FILE", help=text)
     text = "phrases that it must not have, between tabs"
     group.add_argument("--banned", metavar="FILE", help=text)
+
+
+def _add_reranking(parser: Parser) -> None:
+    about = "The best of the beam, or of samples, by the sum of all log-probabilities, under the "
+    about += "length penalty of the search. Runs may have any tokenizer and write from either end."
+    group = parser.add_argument_group("reranking", about)
+    text = "of the same direction, of the other one (data.src and data.tgt swapped; judges how "
+    text += "well the source follows from the translation), or a language model"
+    group.add_argument("--rerank", type=Path, nargs="+", default=[], metavar="RUN", help=text)
+    text = "how much each of these counts, one number each (default: 1, as RUN itself)"
+    group.add_argument("--rerank-weights", type=factor, nargs="+", metavar="W", help=text)
 
 
 def run(arguments: Namespace) -> int:
@@ -200,6 +220,8 @@ def _load(arguments: Namespace, decoding: Decoding) -> Translator:
     translator = Translator.load(
         arguments.run,
         decoding=decoding,
+        rerank=arguments.rerank,
+        rerank_weights=arguments.rerank_weights,
         **choose_models(arguments),
         world=arguments.world,
     )
