@@ -93,7 +93,8 @@ def add_arguments(parser: Parser) -> None:
 
 
 def _add_wishes(parser: Parser) -> None:
-    group = parser.add_argument_group("what is asked of each line")
+    about = "For example: seq2seq translate RUN -i input.en --prefix begun.de --beam-size 20"
+    group = parser.add_argument_group("what is asked of each line", about)
     text = "how its translation begins; the last word may go on, unless a space follows it"
     group.add_argument("--prefix", metavar="FILE", help=text)
     text = "phrases that it must have, between tabs; better with a larger beam"
@@ -104,7 +105,8 @@ def _add_wishes(parser: Parser) -> None:
 
 def _add_reranking(parser: Parser) -> None:
     about = "The best of the beam, or of samples, by the sum of all log-probabilities, under the "
-    about += "length penalty of the search. Runs may have any tokenizer and write from either end."
+    about += "length penalty of the search. Runs may have any tokenizer and write from either end. "
+    about += "For example: --n-best 5 --rerank runs/from-the-end runs/text --rerank-weights 1 0.3"
     group = parser.add_argument_group("reranking", about)
     text = "of the same direction, of the other one (data.src and data.tgt swapped; judges how "
     text += "well the source follows from the translation), or a language model"
