@@ -276,8 +276,8 @@ def _translate(
         window=1 if one_by_one else WINDOW // 8 if details else WINDOW,
     )
     quiet = one_by_one or not sys.stderr.isatty()
-    for translation in tqdm(translations, unit=" lines", initial=answered, disable=quiet):
-        yield waiting.popleft(), translation
+    told = tqdm(translations, unit=" lines", initial=answered, disable=quiet)
+    return ((waiting.popleft(), translation) for translation in told)
 
 
 def _name(source: Path | None) -> str:

@@ -225,7 +225,9 @@ def test_mistakes(toy_run: Path, backwards: Path, capsys: Capture) -> None:
     }.items():  # fmt: skip
         assert refused(capsys, *words, *options) == message
     assert refused(capsys, str(toy_run), "--prefix", "-") == once
-    found = refused(capsys, str(backwards), "-i", "in", "--prefix", "p")
+    write("out", ["what was there"])
+    found = refused(capsys, str(backwards), "-i", "in", "--prefix", "p", "-o", "out")
+    assert Path("out").read_text() == "what was there\n"
     assert found.startswith("prefixes: the model writes from the end of the target (data.reverse_")
     assert translated(backwards, ["1 2", "3"], "--constraints", "c", "--n-best", "2")[0].count(
         "8 9"
