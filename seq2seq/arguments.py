@@ -14,6 +14,7 @@ from seq2seq.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Decoding, Evaluation, Recipe
+    from seq2seq.run import Chosen
 
 
 DECODING_KEYS = ("beam_size", "length_penalty", "batch_size", "precision", "shortlist")
@@ -78,6 +79,22 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, mps or auto")
 
 
+def choose_models(arguments: Namespace) -> Chosen:
+    """What `add_models` took besides the run."""
+    return {
+        "ensemble": arguments.ensemble,
+        "weights": arguments.ensemble_weights,
+        "device": arguments.device,
+        "checkpoint": arguments.checkpoint,
+    }
+
+
+def add_seed(parser: argparse._ActionsContainer) -> None:
+    """The seed of samples."""
+    text = "seed of the samples (default: the recipe's)"
+    parser.add_argument("--seed", metavar="N", help=text)
+
+
 def add_search_keys(parser: Parser, example: str) -> None:
     """Keys of the section `decoding`."""
     parser.keys = r"decoding\.[^=]*"
@@ -110,16 +127,24 @@ def load_decoding(arguments: Namespace) -> Decoding:
         what = "a file" if arguments.run.is_file() else "no such directory"
         what = "no recipe.yaml in it" if arguments.run.is_dir() else what
         raise RunError(f"{arguments.run}: not a run directory ({what}); `seq2seq run` makes one")
-    keys = (*DECODING_KEYS, "mbr", "split_sentences")
+    keys = (*DECODING_KEYS, "mbr", "split_sentences", "n_best")
     given = {key: getattr(arguments, key, None) for key in keys}
-    given["n_best"] = getattr(arguments, "n_best", None)
+    samples, seed = (getattr(arguments, option, None) for option in ("sample", "seed"))
+    if samples is not None:
+        given |= {"sampling": "true", "n_best": samples}
     if not any(word.startswith("decoding.n_best=") for word in arguments.overrides):
         given["n_best"] = given["n_best"] or "1"
+    given["sampling_seed"] = seed
     overrides = [f"decoding.{key}={value}" for key, value in given.items() if value is not None]
     overrides += arguments.overrides
     if arguments.device is not None:
         overrides.append(f"device={arguments.device}")
-    return recipe.load_saved(saved, overrides).decoding
+    decoding = recipe.load_saved(saved, overrides).decoding
+    if seed is not None and not decoding.sampling:
+        raise UserError(
+            "--seed: a search for the best draws nothing; leave it out, or take samples"
+        )
+    return decoding
 
 
 def add_evaluation(parser: argparse.ArgumentParser) -> None:
@@ -158,11 +183,20 @@ def positive(word: str) -> int:
     return int(word)
 
 
+def factor(text: str) -> float:
+    """A number that isn't negative."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError
+    return number
+
+
 def _weight(text: str) -> float:
-    weight = float(text)
-    if not 0 < weight < math.inf:
+    weight = factor(text)
+    if weight == 0:
         raise ValueError
     return weight
 
 
-_weight.__name__ = "positive number"  # what argparse calls a wrong value
+# What argparse calls a wrong value.
+factor.__name__, _weight.__name__ = "non-negative number", "positive number"

@@ -18,6 +18,9 @@ from seq2seq.errors import UserError
 
 SECONDS_BETWEEN_PASSING = 20
 
+MAX_HISTORY = 1000
+"""Lines typed at the prompt that are remembered."""
+
 
 class Log(logging.Handler):
     """Writes records to stderr; on a terminal a progress line overwrites the one before.
@@ -119,17 +122,49 @@ class Interruption:
 
 def prompt_lines() -> Iterator[str]:
     """What is typed at a terminal, line by line, with the history of the lines before."""
-    with contextlib.suppress(ImportError):  # Windows has none
-        import readline  # noqa: F401
     if hasattr(sys.stdin, "reconfigure"):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     print("type a line to translate; Ctrl-D ends", file=sys.stderr, flush=True)
-    while True:
-        try:
-            yield input("> ")
-        except EOFError:
-            print()
-            return
+    with _remembering():
+        while True:
+            try:
+                yield input("> ")
+            except EOFError:
+                print()
+                return
+
+
+def history_file() -> Path:
+    """Where lines typed at the prompt are kept, as the XDG Base Directory Specification says.
+
+    Raises:
+        RuntimeError: the user has no home.
+    """
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    # A path that isn't absolute is to be ignored.
+    state = given if given.is_absolute() else Path("~/.local/state").expanduser()
+    return state / "seq2seq" / "history"
+
+
+@contextlib.contextmanager
+def _remembering() -> Iterator[None]:
+    """Edit lines with those of earlier prompts at hand; nothing is kept where that can't be."""
+    try:
+        import readline
+    except ImportError:  # Windows has none
+        yield
+        return
+    nowhere = contextlib.suppress(OSError, RuntimeError)
+    with nowhere:
+        readline.read_history_file(history_file())
+    readline.set_history_length(MAX_HISTORY)
+    try:
+        yield
+    finally:
+        with nowhere:
+            path = history_file()
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            readline.write_history_file(path)
 
 
 def is_same_file(one: Path, other: Path | None) -> bool:

@@ -13,7 +13,7 @@ from seq2seq.data.corpus import read_pairs
 from seq2seq.data.glossary import digest_glossary
 from seq2seq.files import digest, read_record, write_record, write_text
 from seq2seq.parallel import ALONE, World
-from seq2seq.run import CheckpointName, Run, digest_language_model
+from seq2seq.run import CheckpointName, Chosen, Run, digest_language_model
 from seq2seq.scoring.metrics import Score, score
 from seq2seq.scoring.suspicion import suspicions
 
@@ -41,7 +41,7 @@ _NO_PART = {"batch_size", "n_best"}
 def evaluate(
     run_dir: Path,
     *,
-    ensemble: Sequence[Path] = (),
+    ensemble: Sequence[str | Path] = (),
     weights: Sequence[float] | None = None,
     decoding: recipe.Decoding | None = None,
     device: str | None = None,
@@ -76,7 +76,8 @@ def evaluate(
     run = Run(run_dir)
     saved = run.load_recipe()
     decoding, data = decoding or saved.decoding, saved.data
-    runs = [run, *map(Run, ensemble)]
+    runs = [run, *(Run(Path(path)) for path in ensemble)]
+    chosen = Chosen(ensemble=ensemble, weights=weights, device=device, checkpoint=checkpoint)
     settings = {
         "checkpoint": checkpoint,
         "ensemble": [str(path) for path in ensemble],
@@ -91,7 +92,7 @@ def evaluate(
     pairs = {name: list(read_pairs(test, data, "test")) for name, test in data.test.items()}
     missing = {name: own for name, own in pairs.items() if not _is_done(run, name, own, tests)}
     if missing:
-        measure = _build_measure(runs, weights, decoding, device, checkpoint, world)
+        measure = _build_measure(run, chosen, decoding, world)
         with run.locked(run.evaluation):
             for name, own in missing.items():
                 world.once(_store, run, settings, name, own, *measure(name, own))
@@ -99,34 +100,15 @@ def evaluate(
     return {name: [_score(one) for one in tests[name]["scores"]] for name in data.test}
 
 
-def _build_measure(
-    runs: Sequence[Run],
-    weights: Sequence[float] | None,
-    decoding: recipe.Decoding,
-    device: str | None,
-    checkpoint: CheckpointName,
-    world: World,
-) -> Measure:
+def _build_measure(run: Run, chosen: Chosen, decoding: recipe.Decoding, world: World) -> Measure:
     # Not for stored scores, as it takes seconds.
     from seq2seq.translate import Translator
     from seq2seq.translation.models import Models
 
-    first, *others = [run.path for run in runs]
-    saved = runs[0].load_recipe()
+    saved = run.load_recipe()
     if not saved.model.reads_source:
-        models = Models.load(
-            first, ensemble=others, weights=weights, device=device, checkpoint=checkpoint
-        )
-        return partial(_find_perplexity, models)
-    translator = Translator.load(
-        first,
-        ensemble=others,
-        weights=weights,
-        decoding=decoding,
-        device=device,
-        checkpoint=checkpoint,
-        world=world,
-    )
+        return partial(_find_perplexity, Models.load(run.path, **chosen))
+    translator = Translator.load(run.path, decoding=decoding, world=world, **chosen)
     return partial(_translate, translator, saved.evaluation)
 
 

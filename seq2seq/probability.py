@@ -1,42 +1,17 @@
 """How likely models hold given translations to be."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
-import torch
 
-from seq2seq.data.tokenizer import Tokenizer
-from seq2seq.model.ensemble import Ensemble
-from seq2seq.special import EOS
 from seq2seq.translation.alignment import split_words, word_shares
-from seq2seq.translation.forced import force
+from seq2seq.translation.forced import Predictor, force_texts
 
 WINDOW = 2048
 """Pairs read before the first is answered."""
-
-
-class Predictor(Protocol):
-    """Models that predict together, as `Models` and a `Translator` are."""
-
-    @property
-    def exact(self) -> Ensemble:
-        """In the arithmetic of training."""
-
-    @property
-    def sources(self) -> Sequence[Tokenizer]:
-        """What each of them reads the source with."""
-
-    @property
-    def target(self) -> Tokenizer:
-        """Of their output."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where they are."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +62,8 @@ def find_probabilities(
     """
     remaining, start = iter(pairs), 0
     while chunk := list(islice(remaining, WINDOW)):
-        sources = [
-            [[*ids, EOS] for ids in own.encode([src for src, _ in chunk])] for own in models.sources
-        ]
-        targets = [[*ids, EOS] for ids in models.target.encode([tgt for _, tgt in chunk])]
-        found = force(models.exact, sources, targets, models.device)
-        rows = zip(chunk, targets, found, strict=True)
-        for line, ((src, tgt), ids, forced) in enumerate(rows, start):
+        rows = zip(chunk, force_texts(models, chunk), strict=True)
+        for line, ((src, tgt), (ids, forced)) in enumerate(rows, start):
             tokens, log_probs = models.target.pieces(ids), forced.log_probs
             words = _per_word(models, tgt, ids[:-1], log_probs)
             yield Probability(line, src, tgt, tokens, log_probs, words)

@@ -1,10 +1,10 @@
 """The run directory: all that a trained model is, in one place."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from seq2seq.data.tokenizer import Tokenizers, load_tokenizers
 from seq2seq.errors import DataError, RunError
@@ -15,6 +15,23 @@ if TYPE_CHECKING:
     from seq2seq.model.seq2seq import Seq2Seq
 
 CheckpointName = Literal["best", "last"]
+
+
+class Chosen(TypedDict):
+    """Which weights to use besides those of a run, and where.
+
+    Attributes:
+        ensemble: runs that predict together with it.
+        weights: of the run and of these, by which they count; by default all alike.
+        device: name of the device; by default that of the run's recipe.
+        checkpoint: the weights to use, of all runs.
+    """
+
+    ensemble: Sequence[str | Path]
+    weights: Sequence[float] | None
+    device: str | None
+    checkpoint: CheckpointName
+
 
 FREE_KEYS = (
     "name",

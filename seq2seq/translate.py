@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 
 import torch
 
@@ -25,15 +23,15 @@ from seq2seq.parallel import ALONE, World
 from seq2seq.run import CheckpointName
 from seq2seq.search.build import Search
 from seq2seq.search.hypothesis import Hypothesis
-from seq2seq.search.mbr import Utilities, expected_utilities
 from seq2seq.search.requests import Request
 from seq2seq.special import EOS
+from seq2seq.translation.choosing import ByAgreement, ByOthers, Choose, load_judges
 from seq2seq.translation.details import Annotator
 from seq2seq.translation.forced import force
 from seq2seq.translation.models import Models, check_pieces
 from seq2seq.translation.pairwise import build_pairwise
 from seq2seq.translation.parts import search_in_parts
-from seq2seq.translation.requests import Requests
+from seq2seq.translation.requests import Requests, Wish, read_wishes
 from seq2seq.translation.result import (
     TranslatedHypothesis,
     Translation,
@@ -41,6 +39,7 @@ from seq2seq.translation.result import (
     one_line,
 )
 from seq2seq.translation.shortlisting import build_shortlister
+from seq2seq.translation.windows import arrivals, full_windows
 
 WINDOW = 2048
 """Lines read before the first is answered."""
@@ -69,7 +68,7 @@ class Translator:
         language_model: which joins them in search, by `decoding.language_model_weight`.
         shortlister: what narrows search down; by default nothing does.
         longest: source pieces, at most, that the models know from training, if known.
-        utilities: of texts against each other, to choose by minimum Bayes risk.
+        choose: ranks what search finds; by default its scores do.
         world: the processes that share the lines; all are given the same ones.
     """
 
@@ -84,7 +83,7 @@ class Translator:
         language_model: Seq2Seq | None = None,
         shortlister: Shortlister | None = None,
         longest: int | None = None,
-        utilities: Utilities | None = None,
+        choose: Choose | None = None,
         world: World = ALONE,
     ) -> None:
         precision = decoding_precision(device, decoding.precision)
@@ -105,11 +104,11 @@ class Translator:
         if shortlister is not None and any(model.copying is not None for model in models):
             raise RunError("decoding.shortlist: has no part in a model that copies; set 0")
         self.longest = longest if decoding.split_long else None
-        self.utilities = utilities
+        self.choose = choose
         self.requests = Requests(decoding, self.sources[0], self.target)
-        if utilities is not None and not decoding.sampling:
+        if choose is not None and not decoding.sampling:
             decoding = decoding.model_copy(update={"n_best": decoding.beam_size})
-        self.search = Search(decoding)
+        self.search = Search(decoding, self.target.word_starts)
         self.world = world
 
     @classmethod
@@ -122,6 +121,8 @@ class Translator:
         decoding: recipe.Decoding | None = None,
         device: str | None = None,
         checkpoint: CheckpointName = "best",
+        rerank: Sequence[str | Path] = (),
+        rerank_weights: Sequence[float] | None = None,
         world: World = ALONE,
     ) -> "Translator":
         """Load from a run directory; settings that aren't given are those of its recipe.
@@ -133,11 +134,15 @@ class Translator:
             decoding: search settings.
             device: name of the device.
             checkpoint: the weights to use, of all runs.
+            rerank: runs that have a say in which of the translations found is best, see `ByOthers`;
+                of the same languages, in either direction, or language models.
+            rerank_weights: how much each of these counts; by default 1, as the run itself.
             world: the processes that translate together.
 
         Raises:
             RunError: there is no trained model in one of the directories, their target
-                vocabularies differ, or there are more or fewer weights.
+                vocabularies differ, there are more or fewer weights, or runs to rerank with are of
+                other languages or have nothing to choose from.
             DataError: the glossary cannot be read, or has words that the models don't know.
             SettingsError: this machine has no such device.
         """
@@ -149,7 +154,6 @@ class Translator:
         run, tokenizers = models.runs[0], models.tokenizers[0]
         decoding = decoding or saved.decoding
         shorten = partial(build_shortlister, run, tokenizers, decoding.shortlist, where)
-        utilities = decoding.mbr and build_pairwise(decoding.mbr, saved.evaluation)
         return cls(
             models.networks,
             models.tokenizers,
@@ -159,7 +163,7 @@ class Translator:
             language_model=_load_language_model(models, decoding),
             shortlister=world.in_turn(shorten),
             longest=min(own.data.max_length for own in models.recipes),
-            utilities=utilities or None,
+            choose=_build_choice(models, decoding, rerank, rerank_weights),
             world=world,
         )
 
@@ -172,44 +176,63 @@ class Translator:
         self,
         lines: Iterable[str],
         *,
+        prefixes: Iterable[str] | None = None,
+        constraints: Iterable[Sequence[str]] | None = None,
+        banned: Iterable[Sequence[str]] | None = None,
         window: int = WINDOW,
         as_they_come: bool = False,
         details: bool = False,
+        start: int = 0,
     ) -> Iterator[Translation]:
         """Translate lines one for one, in their order.
 
         Args:
-            lines: raw text; blank lines stay blank.
+            lines: raw text; blank lines stay blank, whatever is asked.
+            prefixes: for each line, what its translation begins with; "" is nothing. Its last word
+                may go on, unless the prefix ends with a space. Of a line that is translated in
+                parts it is the beginning of the first.
+            constraints: for each line, phrases that its translation has (dynamic beam allocation,
+                Post & Vilar 2018); a line that has some is translated as a whole.
+            banned: for each line, phrases that its translation doesn't have, in the pieces that the
+                tokenizer makes of them. A prefix may have them.
             window: lines for each process that are read before the first is answered. They are
                 sorted by length to be searched together; their results don't depend on it.
             as_they_come: answer those that have come instead of waiting until a window is full.
                 They are read ahead in another thread.
             details: look at each result once more for the log-probability of each piece, the
                 attention and the alignment of words.
+            start: number of the first line.
 
         Raises:
-            TypeError: `lines` is a single text.
+            TypeError: `lines` or `prefixes` is a single text.
+            ValueError: there are more or fewer prefixes or the like than lines.
+            RunError: the model or the way of searching cannot do what is asked.
+            DataError: what is asked of a line cannot be produced.
         """
-        if isinstance(lines, str):
-            raise TypeError("lines: one text; give a list or an iterator of lines")
-        chunks = (_arrivals if as_they_come else _windows)(lines, window * self.world.size)
+        if isinstance(lines, str) or isinstance(prefixes, str):
+            raise TypeError("lines, prefixes: one text; give a list or an iterator of lines")
+        self.requests.must_grant(prefixes=prefixes is not None, constraints=constraints is not None)
+        wishes = read_wishes(lines, prefixes, constraints, banned, start)
+        chunks = (arrivals if as_they_come else full_windows)(wishes, window * self.world.size)
         return self._translate_chunks(chunks, details)
 
     def _translate_chunks(
-        self, chunks: Iterable[Sequence[str]], details: bool
+        self, chunks: Iterable[Sequence[tuple[str, Wish]]], details: bool
     ) -> Iterator[Translation]:
-        start = 0
         for chunk in chunks:
-            split = [self._split(line) for line in chunk]
+            split = [self._split(line, wish) for line, wish in chunk]
             texts = [part.text for parts in split for part in parts]
-            answers = iter(self._translate_texts(texts, details))
-            for number, (line, parts) in enumerate(zip(chunk, split, strict=True), start):
+            pairs = zip(chunk, split, strict=True)
+            wishes = [each for (_, wish), parts in pairs for each in wish.of_parts(len(parts))]
+            answers = iter(self._translate_texts(texts, wishes, details))
+            for (line, wish), parts in zip(chunk, split, strict=True):
                 own = list(islice(answers, len(parts)))
-                yield join_translations(number, line, parts, own)
-            start += len(chunk)
+                yield join_translations(wish.line - 1, line, parts, own)
 
-    def _split(self, line: str) -> list[Part]:
+    def _split(self, line: str, wish: Wish) -> list[Part]:
         """What of a line is translated by itself, in most cases all of it."""
+        if wish.required:  # nobody knows of which part
+            return [Part(line, apart=True)]
         split = self.decoding.split_sentences
         parts = split_sentences(line) if split else [Part(line, apart=True)]
         limit = self.longest
@@ -227,24 +250,27 @@ class Translator:
         ids = zip(*(source.encode(texts) for source in self.sources), strict=True)
         return [max(map(len, own)) for own in ids]
 
-    def _translate_texts(self, texts: Sequence[str], details: bool) -> list[Translation]:
+    def _translate_texts(
+        self, texts: Sequence[str], wishes: Sequence[Wish], details: bool
+    ) -> list[Translation]:
         ids = [[[*pieces, EOS] for pieces in source.encode(texts)] for source in self.sources]
         lengths = [max(map(len, sequences)) for sequences in zip(*ids, strict=True)]
-        requests = self.requests.of(texts)
+        requests = self.requests.of(texts, wishes)
 
         def search(batch: list[int]) -> list[list[Hypothesis]]:
             sources = [[own[i] for i in batch] for own in ids]
             return self._search(sources, [requests[i] for i in batch])
 
         def search_parts(batch: list[int]) -> list[list[Hypothesis]]:
-            return search_in_parts(search, batch, self.device, lengths, self.search.width)
+            found = search_in_parts(search, batch, self.device, lengths, self.search.width)
+            if self.choose is not None:
+                found = self.choose([texts[i] for i in batch], found)
+            return [own[: self.decoding.n_best] for own in found]
 
         found: dict[int, list[Hypothesis]] = {}
         batches = list(self._batches(lengths))
         for batch, hypotheses in zip(batches, self.world.map(search_parts, batches), strict=True):
             found |= zip(batch, hypotheses, strict=True)
-        if self.utilities is not None:
-            found = {i: self._choose(candidates) for i, candidates in found.items()}
         written = {i: self._write(hypotheses) for i, hypotheses in found.items()}
         if details or self.decoding.replace_unk:
             written = self._look_again(texts, ids, found, written, details)
@@ -296,15 +322,6 @@ class Translator:
                 found = self.search(ensemble.step, state, *asked)
             return found if shortlist is None else _in_full(found, shortlist.ids.tolist())
 
-    def _choose(self, candidates: Sequence[Hypothesis]) -> list[Hypothesis]:
-        """The candidates that the others agree with most, and how much."""
-        assert self.utilities is not None
-        texts = self.target.decode([h.tokens for h in candidates])
-        log_probs = None if self.decoding.sampling else [h.log_prob for h in candidates]
-        scores = expected_utilities(texts, log_probs, self.utilities)
-        rated = [replace(h, score=score) for h, score in zip(candidates, scores, strict=True)]
-        return sorted(rated, key=lambda h: -h.score)[: self.decoding.n_best]
-
     def _write(self, hypotheses: Sequence[Hypothesis]) -> list[TranslatedHypothesis]:
         texts = self.target.decode([h.tokens for h in hypotheses])
         return [
@@ -348,40 +365,30 @@ def _load_language_model(models: Models, decoding: recipe.Decoding) -> Seq2Seq |
     return found.networks[0].to(models.device)
 
 
+def _build_choice(
+    models: Models,
+    decoding: recipe.Decoding,
+    rerank: Sequence[str | Path],
+    weights: Sequence[float] | None,
+) -> Choose | None:
+    if decoding.mbr is not None and not rerank:
+        utilities = build_pairwise(decoding.mbr, models.recipes[0].evaluation)
+        return ByAgreement(utilities, models.target, sampled=decoding.sampling)
+    judges = load_judges(models, rerank, weights)
+    if judges and decoding.mbr is not None:
+        raise RunError(
+            "decoding.mbr: takes what the other translations agree with, and reranking what other "
+            "runs do; leave out one"
+        )
+    key = "n_best" if decoding.sampling else "beam_size"
+    if judges and getattr(decoding, key) == 1:
+        raise RunError(f"decoding.{key}: there is nothing to rerank; set it above 1")
+    return ByOthers(judges, models.target, decoding) if judges else None
+
+
 def _in_full(found: list[list[Hypothesis]], ids: Sequence[int]) -> list[list[Hypothesis]]:
     """Hypotheses whose tokens are places in a shortlist, with the ids that stand there."""
     return [
         [replace(one, tokens=[ids[place] for place in one.tokens]) for one in hypotheses]
         for hypotheses in found
     ]
-
-
-def _windows(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    remaining = iter(lines)
-    while chunk := list(islice(remaining, size)):
-        yield chunk
-
-
-def _arrivals(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Each time all lines that have come since, at least one and at most `size`."""
-    come: Queue[str | Exception | None] = Queue(size)
-
-    def read() -> None:
-        try:
-            for line in lines:
-                come.put(line)
-            come.put(None)
-        except Exception as error:  # raised again where the lines are wanted
-            come.put(error)
-
-    Thread(target=read, daemon=True).start()
-    while True:
-        items = [come.get()]
-        while len(items) < size and not come.empty():
-            items.append(come.get())
-        if chunk := [item for item in items if isinstance(item, str)]:
-            yield chunk
-        if items[-1] is None:
-            return
-        if isinstance(items[-1], Exception):
-            raise items[-1]

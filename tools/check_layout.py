@@ -59,6 +59,7 @@ NEEDS_TORCH = [
     "train",
     "training",
     "translate",
+    "translation.choosing",
     "translation.details",
     "translation.forced",
     "translation.models",

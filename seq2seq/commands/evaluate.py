@@ -3,7 +3,7 @@
 import json
 from argparse import Namespace
 
-from seq2seq.arguments import Parser, add_run, load_decoding
+from seq2seq.arguments import Parser, add_run, choose_models, load_decoding
 from seq2seq.errors import RunError
 from seq2seq.formats import format_scores, score_record
 
@@ -25,11 +25,8 @@ def run(arguments: Namespace) -> int:
 
     scores = evaluate(
         arguments.run,
-        ensemble=arguments.ensemble,
-        weights=arguments.ensemble_weights,
         decoding=decoding,
-        device=arguments.device,
-        checkpoint=arguments.checkpoint,
+        **choose_models(arguments),
         world=arguments.world,
     )
     if arguments.json:

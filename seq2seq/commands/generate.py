@@ -6,7 +6,15 @@ from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
-from seq2seq.arguments import Parser, add_models, add_search_keys, load_decoding, positive
+from seq2seq.arguments import (
+    Parser,
+    add_models,
+    add_search_keys,
+    add_seed,
+    choose_models,
+    load_decoding,
+    positive,
+)
 from seq2seq.errors import UserError
 from seq2seq.translation.answers import dump
 
@@ -29,8 +37,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--input", "-i", metavar="FILE", help=text)
     text = "texts for each beginning (default: 1)"
     parser.add_argument("-n", "--n-best", type=positive, metavar="N", help=text)
-    text = "seed of the samples (default: the recipe's)"
-    parser.add_argument("--seed", metavar="N", help=text)
+    add_seed(parser)
     parser.add_argument("--json", action="store_true", help="write JSON lines, with scores")
 
 
@@ -41,18 +48,13 @@ def run(arguments: Namespace) -> int:
     keys = [word.partition("=")[0] for word in arguments.overrides]
     if "decoding.sampling" not in keys:
         arguments.overrides.append("decoding.sampling=true")
-    if arguments.seed is not None:
-        arguments.overrides.append(f"decoding.sampling_seed={arguments.seed}")
     decoding = load_decoding(arguments)
     from seq2seq.generate import Generator
 
     generator = Generator.load(
         arguments.run,
         decoding,
-        ensemble=arguments.ensemble,
-        weights=arguments.ensemble_weights,
-        device=arguments.device,
-        checkpoint=arguments.checkpoint,
+        **choose_models(arguments),
     )
     for number, texts in enumerate(generator.generate(_read_beginnings(arguments)), start=1):
         for one in texts:

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.arguments import add_models
+from seq2seq.arguments import add_models, choose_models
 from seq2seq.errors import DataError, UserError
 from seq2seq.translation.answers import dump
 
@@ -63,10 +63,7 @@ def run(arguments: Namespace) -> int:
 
     models = Models.load(
         arguments.run,
-        ensemble=arguments.ensemble,
-        weights=arguments.ensemble_weights,
-        device=arguments.device,
-        checkpoint=arguments.checkpoint,
+        **choose_models(arguments),
     )
     lines, total, count = 0, 0.0, 0
     for one in find_probabilities(models, pairs):

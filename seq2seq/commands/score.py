@@ -35,6 +35,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--systems", nargs="+", default=[], metavar="HYP", help=text)
     text = "file of translations that all others are compared with"
     parser.add_argument("--baseline", metavar="HYP", help=text)
+    text = "file of source lines; says how many translations are copies of them"
+    parser.add_argument("--src", metavar="FILE", help=text)
     add_evaluation(parser)
     text = "scores of short and long lines or of rare and frequent words too; may be given twice"
     parser.add_argument(
@@ -59,13 +61,15 @@ def run(arguments: Namespace) -> int:
     if arguments.train and "rarity" not in arguments.by:
         raise UserError("--train: says how frequent words are; give --by rarity too")
     test = load_test(arguments, section) if len(files) > 1 else None
-    systems = load_systems(files, arguments.references, section)
+    systems = load_systems(files, arguments.references, section, arguments.src)
     from seq2seq.data.corpus import read_lines
-    from seq2seq.scoring.report import report_lengths, report_rarity, report_scores
+    from seq2seq.scoring.report import report_copies, report_lengths, report_rarity, report_scores
     from seq2seq.scoring.tables import TABLE_FORMATS
 
     results = systems.results(test)
     reports = [report_scores(results, test)]
+    if systems.sources is not None:
+        reports.append(report_copies(systems))
     if "length" in arguments.by:
         reports += report_lengths(systems)
     if "rarity" in arguments.by:

@@ -6,14 +6,21 @@ import os
 import sys
 from argparse import Namespace
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seq2seq.arguments import Parser, add_run, load_decoding
+from seq2seq.arguments import (
+    Parser,
+    add_run,
+    add_seed,
+    choose_models,
+    factor,
+    load_decoding,
+    positive,
+)
 from seq2seq.console import is_same_file, open_output, prompt_lines
 from seq2seq.errors import UserError
 from seq2seq.translation.answers import (
@@ -27,6 +34,7 @@ from seq2seq.translation.answers import (
     skip_answered,
 )
 from seq2seq.translation.heatmap import draw_attention, open_pictures
+from seq2seq.translation.wishes import read_in_step, split_phrases
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Decoding
@@ -40,10 +48,14 @@ line is SCORE, tab, text; with --alignments a tab and `i-j` for source and targe
 together, from 0, follow. With --n-best K each line has K answers, best first, each a line of its
 own that begins with the number of the input line and a tab. With --json each input line gives one
 JSON object with all of this, for each piece too. In TSV the answer is one more column or more, in
-JSON lines one more field.
+JSON lines one more field. Files of --prefix, --constraints and --banned have a line for each line
+of the input, which may be blank; - is standard input.
 """
 EXAMPLE = "seq2seq translate runs/quickstart < input.en > output.de"
 LOG = False
+
+WISHES = ("prefix", "constraints", "banned")
+"""Options that say what is asked of each line."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -62,7 +74,14 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--field", metavar="N|NAME", help=text)
     text = "JSON field for the translation (default: translation)"
     parser.add_argument("--into", metavar="NAME", help=text)
-    parser.add_argument("--n-best", metavar="K", help="translations of each line")
+    number = parser.add_mutually_exclusive_group()
+    number.add_argument("--n-best", metavar="K", help="translations of each line")
+    text = "draw so many translations of each line by the model's probabilities, instead of the "
+    text += "best; see also decoding.temperature, top_k and top_p"
+    number.add_argument("--sample", type=positive, metavar="N", help=text)
+    add_seed(parser)
+    _add_wishes(parser)
+    _add_reranking(parser)
     text = "write the score of each translation, in JSON also the log-probability of each piece"
     parser.add_argument("--scores", action="store_true", help=text)
     text = "write which words go together, in JSON also the attention; needs a model with attention"
@@ -71,6 +90,29 @@ def add_arguments(parser: Parser) -> None:
     text = "draw the attention of each best translation into a folder, a .pdf file or, of a single "
     text += "line, a .png or .svg file"
     parser.add_argument("--attention-plot", type=Path, metavar="DIR|FILE", help=text)
+
+
+def _add_wishes(parser: Parser) -> None:
+    about = "For example: seq2seq translate RUN -i input.en --prefix begun.de --beam-size 20"
+    group = parser.add_argument_group("what is asked of each line", about)
+    text = "how its translation begins; the last word may go on, unless a space follows it"
+    group.add_argument("--prefix", metavar="FILE", help=text)
+    text = "phrases that it must have, between tabs; better with a larger beam"
+    group.add_argument("--constraints", metavar="FILE", help=text)
+    text = "phrases that it must not have, between tabs"
+    group.add_argument("--banned", metavar="FILE", help=text)
+
+
+def _add_reranking(parser: Parser) -> None:
+    about = "The best of the beam, or of samples, by the sum of all log-probabilities, under the "
+    about += "length penalty of the search. Runs may have any tokenizer and write from either end. "
+    about += "For example: --n-best 5 --rerank runs/from-the-end runs/text --rerank-weights 1 0.3"
+    group = parser.add_argument_group("reranking", about)
+    text = "of the same direction, of the other one (data.src and data.tgt swapped; judges how "
+    text += "well the source follows from the translation), or a language model"
+    group.add_argument("--rerank", type=Path, nargs="+", default=[], metavar="RUN", help=text)
+    text = "how much each of these counts, one number each (default: 1, as RUN itself)"
+    group.add_argument("--rerank-weights", type=factor, nargs="+", metavar="W", help=text)
 
 
 def run(arguments: Namespace) -> int:
@@ -82,9 +124,10 @@ def run(arguments: Namespace) -> int:
         raise UserError("seq2seq translate: several processes can't share stdin; give --input")
     if source is not None and is_same_file(source, output):
         raise UserError(f"{source}: is input and output; write to another file")
+    at_prompt = source is None and output is None and sys.stdin.isatty() and sys.stdout.isatty()
+    wishes = _choose_wishes(arguments, at_prompt)
     if arguments.resume and output is None:
         raise UserError("seq2seq translate: --resume goes on in a file; name it with --output")
-    at_prompt = source is None and output is None and sys.stdin.isatty() and sys.stdout.isatty()
     lines, answered = _read_lines(source), 0
     if arguments.resume:
         numbered = shown.numbered and isinstance(form, Text)
@@ -94,6 +137,7 @@ def run(arguments: Namespace) -> int:
     answers = _translate(
         translator,
         prompt_lines() if at_prompt else lines,
+        wishes,
         form,
         source,
         answered,
@@ -141,6 +185,27 @@ def _choose_format(arguments: Namespace, decoding: Decoding) -> tuple[Format, Sh
     return (Json if arguments.json else Text)(shown), shown
 
 
+def _choose_wishes(arguments: Namespace, at_prompt: bool) -> dict[str, Path | None]:
+    """The files that say what is asked of the lines, by option; None for standard input."""
+    found: dict[str, Path | None] = {}
+    for option in WISHES:
+        name = getattr(arguments, option)
+        if name is None:
+            continue
+        found[option] = None if name == "-" else Path(name)
+        if at_prompt:
+            raise UserError(f"seq2seq translate: --{option} goes with a file; name it with --input")
+        if name != "-" and is_same_file(Path(name), arguments.output):
+            raise UserError(f"{name}: is --{option} and output; write to another file")
+    if [arguments.input, *found.values()].count(None) > 1:
+        raise UserError(
+            "seq2seq translate: standard input can be read once only; name files for the others"
+        )
+    if None in found.values() and arguments.world.size > 1:
+        raise UserError("seq2seq translate: several processes can't share stdin; name a file")
+    return found
+
+
 def _read_lines(source: Path | None) -> Iterator[str]:
     from seq2seq.data.corpus import read_lines
 
@@ -156,11 +221,10 @@ def _load(arguments: Namespace, decoding: Decoding) -> Translator:
 
     translator = Translator.load(
         arguments.run,
-        ensemble=arguments.ensemble,
-        weights=arguments.ensemble_weights,
         decoding=decoding,
-        device=arguments.device,
-        checkpoint=arguments.checkpoint,
+        rerank=arguments.rerank,
+        rerank_weights=arguments.rerank_weights,
+        **choose_models(arguments),
         world=arguments.world,
     )
     for option in ("alignments", "attention_plot"):
@@ -174,7 +238,8 @@ def _load(arguments: Namespace, decoding: Decoding) -> Translator:
 
 def _translate(
     translator: Translator,
-    lines: Iterable[str],
+    lines: Iterator[str],
+    wishes: Mapping[str, Path | None],
     form: Format,
     source: Path | None,
     answered: int,
@@ -188,9 +253,12 @@ def _translate(
     from seq2seq.translate import WINDOW
 
     waiting: deque[str] = deque()
+    name, files = _name(source), [(_name(path), _read_lines(path)) for path in wishes.values()]
+    lines, *asked = read_in_step((name, lines), files, answered)
+    given = dict(zip(wishes, asked, strict=True))
+    phrases = {option: map(split_phrases, own) for option, own in given.items()}
 
     def texts() -> Iterator[str]:
-        name = source or "standard input"
         for number, line in enumerate(lines, answered + 1):
             text = form.read(line, f"{name}:{number}")
             waiting.append(line)
@@ -198,11 +266,19 @@ def _translate(
 
     translations = translator.translate(
         texts(),
+        prefixes=given.get("prefix"),
+        constraints=phrases.get("constraints"),
+        banned=phrases.get("banned"),
+        start=answered,
         details=details,
         as_they_come=source is None and not one_by_one,
         # Attention takes the room of many lines.
         window=1 if one_by_one else WINDOW // 8 if details else WINDOW,
     )
     quiet = one_by_one or not sys.stderr.isatty()
-    for translation in tqdm(translations, unit=" lines", initial=answered, disable=quiet):
-        yield waiting.popleft(), replace(translation, line=translation.line + answered)
+    told = tqdm(translations, unit=" lines", initial=answered, disable=quiet)
+    return ((waiting.popleft(), translation) for translation in told)
+
+
+def _name(source: Path | None) -> str:
+    return "standard input" if source is None else str(source)

@@ -172,6 +172,11 @@ class Tokenizer:
         """All pieces by id."""
         return self.pieces(range(len(self)))
 
+    @cached_property
+    def word_starts(self) -> list[int]:
+        """Ids of the pieces that begin a word."""
+        return [i for piece, i in self._ids.items() if piece.startswith(SPACE)]
+
     def serialize(self) -> bytes:
         """The SentencePiece model."""
         model: bytes = self._processor.serialized_model_proto()

@@ -9,6 +9,7 @@ from seq2seq.formats import score_record
 from seq2seq.scoring.breakdown import Bucket, by_length, by_rarity, word_frequencies
 from seq2seq.scoring.metrics import build_tokenize
 from seq2seq.scoring.significance import LEVEL, PairedTest
+from seq2seq.scoring.suspicion import find_copies
 from seq2seq.scoring.systems import Result, Systems
 from seq2seq.scoring.tables import Table
 
@@ -55,6 +56,36 @@ def verdict(result: Result, baseline: str) -> str:
     words = VERDICTS[difference.verdict].format(system=result.system, baseline=baseline)
     chance = f" ({difference.value:+.2f}, p = {difference.p_value:.2g})" if difference.value else ""
     return f"{result.score.name}: {words}{chance}"
+
+
+def report_copies(systems: Systems) -> Report:
+    """How many lines of each system, and of the (first) references, are identical to their source.
+
+    Args:
+        systems: With sources.
+    """
+    assert systems.sources is not None
+    texts = [*zip(systems.names, systems.texts, strict=True), ("references", systems.references[0])]
+    total = len(systems.sources)
+    counts = [(name, len(find_copies(lines, systems.sources))) for name, lines in texts]
+    shares = [100 * count / total for _, count in counts]
+    rows = [
+        [name, f"{count:,}", f"{share:.2f}"]
+        for (name, count), share in zip(counts, shares, strict=True)
+    ]
+    records: list[dict[str, object]] = [
+        {
+            "system": name,
+            "name": "copies",
+            "value": share,
+            "lines": count,
+            "of": total,
+            "references": shares[-1],
+        }
+        for (name, count), share in zip(counts[:-1], shares, strict=False)
+    ]
+    title = f"of {total:,} lines identical to their source"
+    return Report(Table(["system", "lines", "per cent"], rows, title=title), records)
 
 
 def report_lengths(systems: Systems) -> list[Report]:

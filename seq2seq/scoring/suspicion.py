@@ -30,6 +30,9 @@ _DETACHED = re.compile(r"\s[.,](?:\s|$)")
 _MIN_EVIDENCE = 20
 """Letters or marks that a share is believed from."""
 
+_MIN_COPIES, _MAX_COPIED = 3, 0.05
+"""Lines from which on copies of the source are no accident, and the share that they may be of."""
+
 
 def suspicions(
     name: str,
@@ -114,8 +117,24 @@ def _copies(
     hypotheses = list(hypotheses)
     if any(hypotheses == list(lines) for lines in references):
         yield f"{name}: equals the references line by line; is it the right file?"
-    if sources is not None and hypotheses == list(sources):
+    if sources is None:
+        return
+    if hypotheses == list(sources):
         yield f"{name}: equals the source line by line; is it the right file?"
+        return
+    right = {number for lines in references for number in find_copies(lines, sources)}
+    wrong = [number for number in find_copies(hypotheses, sources) if number not in right]
+    if len(wrong) >= _MIN_COPIES and len(wrong) > _MAX_COPIED * len(hypotheses):
+        yield (
+            f"{name}:{wrong[0]}: {_lines(wrong, hypotheses)} are identical to their source, but "
+            "not to a reference; were they translated, does the training text have such pairs?"
+        )
+
+
+def find_copies(lines: Sequence[str], sources: Sequence[str]) -> list[int]:
+    """Numbers, from 1, of the lines that are identical to their source; blank ones don't count."""
+    pairs = enumerate(zip(lines, sources, strict=True), 1)
+    return [number for number, (one, src) in pairs if one.strip() == src.strip() != ""]
 
 
 def _capitals(lines: Sequence[str]) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from seq2seq.search.beam import Best, Choice, beam_search
 from seq2seq.search.constraints import (
     BanPhrases,
     Constraint,
+    Follow,
     MinLength,
     Prefix,
     build_constraints,
@@ -32,10 +33,12 @@ class Search:
 
     Args:
         decoding: settings.
+        word_starts: tokens that begin a word.
     """
 
-    def __init__(self, decoding: recipe.Decoding) -> None:
+    def __init__(self, decoding: recipe.Decoding, word_starts: Sequence[int] = ()) -> None:
         self.decoding = decoding
+        self.word_starts = word_starts
         self.score = build_score(decoding.length_penalty_type, decoding.length_penalty)
         self.constraints = build_constraints(
             decoding.ban_unk, decoding.no_repeat_ngram, decoding.max_repeats
@@ -106,6 +109,9 @@ class Search:
         if any(request.banned for request in requests):
             banned = build_phrases([request.banned for request in requests], device)
             constraints.append(BanPhrases(banned))
+        if any(request.whole for request in requests) and self.word_starts:
+            ends = [len(request.prefix) if request.whole else -1 for request in requests]
+            constraints.append(Follow(torch.tensor(ends, device=device), self.word_starts))
         if any(request.prefix for request in requests):
             prefixes = [request.prefix for request in requests]
             return [Prefix(prefixes, constraints, device)]

@@ -100,6 +100,28 @@ class BanPhrases:
         _forbid(log_probs, own.ids.gather(2, before).squeeze(2), said & (own.lengths > 0))
 
 
+class Follow:
+    """Lets nothing but given tokens and the end mark stand at one place of a sentence.
+
+    Args:
+        places: how many tokens (B,) stand before it, by sentence; negative where there is none.
+        tokens: that may stand there.
+    """
+
+    def __init__(self, places: Tensor, tokens: Sequence[int]) -> None:
+        self.places = places
+        self.lengths = set(places.tolist())
+        self.tokens = [EOS, *tokens]
+
+    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
+        """See `Constraint`."""
+        if tokens.shape[1] in self.lengths:
+            others = torch.ones(log_probs.shape[1], dtype=torch.bool, device=log_probs.device)
+            others[self.tokens] = False
+            here = self.places[owners] == tokens.shape[1]
+            log_probs.masked_fill_(here.unsqueeze(1) & others, float("-inf"))
+
+
 class Prefix:
     """Makes outputs begin with the given tokens, each sentence with its own.
 

@@ -17,12 +17,14 @@ class Request:
 
     Attributes:
         prefix: what it begins with.
+        whole: the prefix ends with a word, so that what follows begins another.
         required: phrases that appear in it.
         banned: phrases that don't.
         key: non-negative number by which its samples are drawn.
     """
 
     prefix: Ids = ()
+    whole: bool = False
     required: Sequence[Ids] = ()
     banned: Sequence[Ids] = ()
     key: int = 0

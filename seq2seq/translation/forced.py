@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor
 
 from seq2seq.data.batch import pad
+from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.seq2seq import Seq2Seq
-from seq2seq.special import BOS
+from seq2seq.special import BOS, EOS
 from seq2seq.translation.parts import read_in_parts
 
 Ids = Sequence[Sequence[int]]
@@ -35,6 +37,45 @@ class Forced:
 
     log_probs: list[float]
     weights: npt.NDArray[np.float32] | None
+
+
+class Predictor(Protocol):
+    """Models that predict together, as `Models` and a `Translator` are."""
+
+    @property
+    def exact(self) -> Ensemble:
+        """In the arithmetic of training."""
+
+    @property
+    def sources(self) -> Sequence[Tokenizer]:
+        """What each of them reads the source with."""
+
+    @property
+    def target(self) -> Tokenizer:
+        """Of their output."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+
+
+def force_texts(
+    models: Predictor, pairs: Sequence[tuple[str, str]]
+) -> list[tuple[list[int], Forced]]:
+    """Read given translations, in the pieces that the tokenizer makes of them.
+
+    Args:
+        models: what reads; language models ignore the source.
+        pairs: source and target texts.
+
+    Returns:
+        Ids of each target with its end mark, and what is held of them.
+    """
+    texts = [src for src, _ in pairs]
+    sources = [[[*ids, EOS] for ids in own.encode(texts)] for own in models.sources]
+    targets = [[*ids, EOS] for ids in models.target.encode([tgt for _, tgt in pairs])]
+    found = force(models.exact, sources, targets, models.device)
+    return list(zip(targets, found, strict=True))
 
 
 @torch.inference_mode()

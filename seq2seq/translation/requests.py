@@ -1,15 +1,61 @@
 """From words to ids: what is asked of the translation of each line."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from seq2seq import recipe
 from seq2seq.data.glossary import load_glossary
 from seq2seq.data.tokenizer import Tokenizer
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, RunError
 from seq2seq.files import digest
-from seq2seq.search.requests import Request
+from seq2seq.search.requests import Ids, Request
 from seq2seq.special import UNK
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of the translation of one line, in words.
+
+    Attributes:
+        line: its number, from 1.
+        prefix: what the translation begins with; its last word may go on unless a space follows.
+        required: phrases that appear in it.
+        banned: phrases that don't.
+    """
+
+    line: int
+    prefix: str = ""
+    required: Sequence[str] = ()
+    banned: Sequence[str] = ()
+
+    def of_parts(self, num: int) -> "list[Wish]":
+        """The wish of each part of the line: the first one has the beginning."""
+        others = Wish(self.line, banned=self.banned)
+        return [self, *[others] * (num - 1)][:num]
+
+
+def read_wishes(
+    lines: Iterable[str],
+    prefixes: Iterable[str] | None,
+    constraints: Iterable[Sequence[str]] | None,
+    banned: Iterable[Sequence[str]] | None,
+    start: int,
+) -> Iterator[tuple[str, Wish]]:
+    """Lines and what is asked of them, see `Translator.translate`; their numbers begin after start.
+
+    Raises:
+        ValueError: there are more or fewer wishes than lines.
+        TypeError: a text stands where there should be a list of texts.
+    """
+    sides = {"prefix": prefixes, "required": constraints, "banned": banned}
+    given: dict[str, Iterable[Any]] = {name: own for name, own in sides.items() if own is not None}
+    for number, (line, *asked) in enumerate(zip(lines, *given.values(), strict=True), start + 1):
+        wish = Wish(number, **dict(zip(given, asked, strict=True)))
+        if isinstance(wish.required, str) or isinstance(wish.banned, str):
+            raise TypeError("constraints, banned: one text; give a list of phrases for each line")
+        yield line, wish
 
 
 class Requests:
@@ -25,9 +71,10 @@ class Requests:
     """
 
     def __init__(self, decoding: recipe.Decoding, source: Tokenizer, target: Tokenizer) -> None:
+        self.decoding = decoding
         self.lowercase = source.lowercase
-        banned = target.encode(decoding.banned_phrases)
-        self.banned = [ids for ids in banned if ids and UNK not in ids]
+        self.target = target
+        self.banned = self._producible(decoding.banned_phrases)
         self.glossary = None
         if decoding.glossary is not None:
             path = Path(decoding.glossary)
@@ -39,14 +86,73 @@ class Requests:
                     text = "has characters that the model doesn't know; take it out"
                     raise DataError(f"{path}: {phrase!r} {text}")
 
-    def of(self, lines: Sequence[str]) -> list[Request]:
-        """The request of each line."""
-        return [self._request(line) for line in lines]
+    def must_grant(self, *, prefixes: bool, constraints: bool) -> None:
+        """See that such wishes can be granted.
 
-    def _request(self, line: str) -> Request:
-        required = []
+        Raises:
+            RunError: the way of searching, or of writing, has no part for them.
+        """
+        if prefixes and self.target.is_reversed:
+            raise RunError(
+                "prefixes: the model writes from the end of the target (data.reverse_tgt), so no "
+                "beginning can be given; leave them out, or take another run"
+            )
+        if constraints and (self.decoding.sampling or self.decoding.diversity_groups > 1):
+            key, off = "diversity_groups", "1"
+            if self.decoding.sampling:
+                key, off = "sampling", "false"
+            raise RunError(
+                f"constraints: required phrases have no part in decoding.{key}; leave them out, or "
+                f"set it to {off}"
+            )
+
+    def of(self, lines: Sequence[str], wishes: Sequence[Wish]) -> list[Request]:
+        """The request of each line.
+
+        Raises:
+            DataError: a wish has characters that cannot be produced, or contradicts itself.
+        """
+        return [self._request(*both) for both in zip(lines, wishes, strict=True)]
+
+    def _request(self, line: str, wish: Wish) -> Request:
+        required: list[Ids] = []
         if self.glossary is not None:
             text = line.lower() if self.lowercase else line
-            required = [self.ids[phrase] for phrase in self.glossary.find(text)]
-        key = int(digest(line.encode())[:15], 16)
-        return Request(required=required, banned=self.banned, key=key)
+            required += [self.ids[phrase] for phrase in self.glossary.find(text)]
+        required += [self._known(phrase, wish.line) for phrase in wish.required if phrase.strip()]
+        banned = [*self.banned, *self._producible(wish.banned)]
+        if wish.required or wish.banned:
+            _must_agree(wish, required, banned)
+        prefix = wish.prefix.strip(" \t")
+        return Request(
+            prefix=self._known(prefix, wish.line) if prefix else (),
+            whole=bool(prefix) and wish.prefix[-1] in " \t",
+            required=[ids for i, ids in enumerate(required) if ids not in required[:i]],
+            banned=banned,
+            key=int(digest(line.encode())[:15], 16),
+        )
+
+    def _known(self, phrase: str, line: int) -> Ids:
+        (ids,) = self.target.encode([phrase])
+        if UNK in ids:
+            raise DataError(
+                f"line {line}: what is asked for, {phrase!r}, has characters that the model "
+                "doesn't know; change it"
+            )
+        return ids
+
+    def _producible(self, phrases: Sequence[str]) -> list[Ids]:
+        """Ids of those phrases that could come up."""
+        return [ids for ids in self.target.encode(phrases) if ids and UNK not in ids]
+
+
+def _must_agree(wish: Wish, required: Sequence[Ids], banned: Sequence[Ids]) -> None:
+    """See that no required phrase has a banned one in it."""
+    for ids in required:
+        for other in banned:
+            starts = range(len(ids) - len(other) + 1)
+            if any(list(ids[i : i + len(other)]) == list(other) for i in starts):
+                raise DataError(
+                    f"line {wish.line}: a phrase that is required is banned, or has one in it that "
+                    "is; drop one of them"
+                )

@@ -67,6 +67,28 @@ def test_samples_depend_on_the_text_alone(toy_run: Path) -> None:
     assert translated(lines, *words, "decoding.sampling_seed=2") != one
 
 
+def test_samples_by_their_options(toy_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = digits(6)
+    long = ["decoding.sampling=true", "decoding.sampling_seed=7", "--n-best", "3"]
+    short = [str(toy_run), "--sample", "3", "--seed", "7"]
+    assert translated(lines, *short) == translated(lines, str(toy_run), *long)
+    assert translated(lines, *short[:3]) != translated(lines, *short)
+    for options, message in {
+        ("--seed", "2"): "--seed: a search for the best draws nothing; leave it out, or take "
+        "samples",
+        ("--sample", "2", "--n-best", "3"): "seq2seq translate: argument --n-best: not allowed "
+        "with argument --sample; see seq2seq translate --help",
+        ("--sample", "0"): "seq2seq translate: argument --sample: must be a whole number above 0, "
+        "not '0'; see seq2seq translate --help",
+        ("--sample", "2", "decoding.sampling=false"): "command line: decoding.sampling: given "
+        "twice; keep one",
+        ("--sample", "2", "--seed", "x"): "command line: decoding.sampling_seed: must be a whole "
+        "number, not 'x'",
+    }.items():
+        assert main(["translate", str(toy_run), "-i", "in", *options]) == 2
+        assert capsys.readouterr().err.splitlines() == [message]
+
+
 def test_glossary_and_banned_phrases(toy_run: Path, capsys: Capture) -> None:
     lines = ["3 5", "1 2 4", "5", "3 3 7 7"]
     Path("g.tsv").write_text("3\t0 0 6\n7 7\t8 8\n")

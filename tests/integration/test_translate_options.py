@@ -236,37 +236,68 @@ def test_going_on_with_half_a_file(toy_run: Path, options: list[str], capsys: Ca
     assert Path("out").read_bytes() == whole
 
 
-def test_a_prompt_answers_each_line(toy_run: Path) -> None:
-    expected = translated(toy_run, ["1 2", "3 4 5"])
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seq2seq", "translate", str(toy_run)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"TERM": "dumb"},
-    )
-    os.close(theirs)
+class Prompt:
+    """The command at a terminal of its own, to type at."""
 
-    def read_until(end: str) -> str:
+    def __init__(self, run: Path, state: Path) -> None:
+        self.ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "seq2seq", "translate", str(run)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"TERM": "dumb", "XDG_STATE_HOME": str(state)},
+        )
+        os.close(theirs)
+        self.read_until("> ")
+
+    def read_until(self, end: str) -> str:
         text = ""
         while end not in text:
-            assert select.select([ours], [], [], 60)[0], text
-            text += os.read(ours, 1000).decode(errors="replace")
+            assert select.select([self.ours], [], [], 60)[0], text
+            text += os.read(self.ours, 1000).decode(errors="replace")
         return text
 
-    read_until("> ")
+    def type(self, keys: bytes, end: str = "\r\n> ") -> str:
+        os.write(self.ours, keys)
+        return self.read_until(end)
+
+    def end(self) -> None:
+        os.write(self.ours, b"\x04")
+        assert self.process.wait(timeout=60) == 0
+        assert self.process.stderr is not None
+        assert self.process.stderr.read() == b"type a line to translate; Ctrl-D ends\n"
+        self.process.stderr.close()
+        os.close(self.ours)
+
+
+def test_a_prompt_answers_each_line_and_remembers_it(toy_run: Path) -> None:
+    expected = translated(toy_run, ["1 2", "3 4 5"])
+    state = Path("state").resolve()
+    prompt = Prompt(toy_run, state)
     for line, answer in zip(["1 2", "3 4 5"], expected, strict=True):
-        os.write(ours, f"{line}\n".encode())
-        assert f"{line}\r\n{answer}\r\n> " in read_until(f"{answer}\r\n> ")
-    os.write(ours, b"\xff\n")
-    read_until("\r\n> ")
-    os.write(ours, b"\x04")
-    assert process.wait(timeout=60) == 0
-    assert process.stderr is not None
-    assert process.stderr.read() == b"type a line to translate; Ctrl-D ends\n"
-    process.stderr.close()
-    os.close(ours)
+        assert f"{line}\r\n{answer}\r\n> " in prompt.type(f"{line}\n".encode(), f"{answer}\r\n> ")
+    prompt.type(b"\xff\n")
+    prompt.end()
+    history = state / "seq2seq" / "history"
+    assert history.read_bytes().splitlines()[:2] == [b"1 2", b"3 4 5"]
+    assert history.stat().st_mode & 0o077 == 0
+    history.write_text("".join(f"{i} {i}\n" for i in range(1100)) + "3 4 5\n")
+    prompt = Prompt(toy_run, state)
+    previous = b"\x10"
+    assert f"3 4 5\r\n{expected[1]}\r\n> " in prompt.type(previous + b"\n", f"{expected[1]}\r\n> ")
+    prompt.type(b"6\n")
+    prompt.end()
+    kept = history.read_text().splitlines()
+    assert len(kept) == 1000 and kept[-2:] == ["3 4 5", "6"]
+
+
+def test_a_prompt_without_a_place_to_remember(toy_run: Path) -> None:
+    Path("state").write_text("a file")
+    prompt = Prompt(toy_run, Path("state").resolve())
+    prompt.type(b"1 2\n")
+    prompt.end()
+    assert Path("state").read_text() == "a file"
 
 
 def random_bytes(rng: random.Random) -> bytes:

@@ -3,10 +3,25 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from seq2seq.console import Log, fit
+from seq2seq.console import Log, fit, history_file
+
+
+@pytest.mark.parametrize("given", ["", "relative"])
+def test_history_lies_where_state_does(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("XDG_STATE_HOME", given)
+    assert history_file() == Path("/home/someone/.local/state/seq2seq/history")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    assert history_file() == Path("/home/someone/.local/state/seq2seq/history")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert history_file() == tmp_path / "seq2seq" / "history"
+
 
 LINE = "epoch 12  34.5%  ETA 2 h 05 min  loss 3.457  ppl 31.2  3,812 tok/s  lr 9.9e-04"
 

@@ -174,6 +174,33 @@ def test_warnings_go_to_stderr(capsys: Capture) -> None:
     assert capsys.readouterr().err.startswith("warning: src: equals the source line by line; ")
 
 
+def test_copies_of_the_source_are_counted(capsys: Capture) -> None:
+    lines = [SOURCE[i] if i in (2, 5) else line for i, line in enumerate(AFTER)]
+    Path("x").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    Path("r").write_text("\n".join([*REFERENCE[:2], SOURCE[2], *REFERENCE[3:]]), encoding="utf-8")
+    words = "score b r --systems x --src src --metrics accuracy --bootstrap 0".split()
+    found = [one for one in records(capsys, *words) if one["name"] == "copies"]
+    assert found == [
+        {"system": name, "name": "copies", "value": 6.25 * count, "lines": count, "of": 16}
+        | {"references": 6.25}
+        for name, count in (("b", 0), ("x", 2))
+    ]
+    text = output(capsys, *words).split("\n\n")[-1]
+    assert [line.split() for line in text.splitlines()] == [
+        "of 16 lines identical to their source".split(),
+        ["system", "lines", "per", "cent"],
+        ["b", "0", "0.00"],
+        ["x", "2", "12.50"],
+        ["references", "1", "6.25"],
+    ]
+    assert main(["score", "src", "ref", "--src", "one"]) == 2
+    capsys.readouterr()
+    Path("y").write_text("\n".join([*SOURCE[:8], *AFTER[8:]]) + "\n", encoding="utf-8")
+    assert main(["score", "y", "ref", "--src", "src", "--json"]) == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: y:1: 8 of 16 lines are identical to their source, but ")
+
+
 @pytest.mark.parametrize(("words", "message"), [
     ("score a ref --paired bs", "--paired: compares systems; name others with --systems"),
     ("score a ref --train ref", "--train: says how frequent words are; give --by rarity too"),
@@ -187,6 +214,7 @@ def test_warnings_go_to_stderr(capsys: Capture) -> None:
      "--paired bs: needs resamples; leave out --bootstrap or take --paired ar"),
     ("compare a b one", "one: 1 lines, but a has 16; they must answer line by line"),
     ("compare a b ref --src one", "one: 1 lines, but a has 16; they must answer line by line"),
+    ("score a ref --src one", "one: 1 lines, but a has 16; they must answer line by line"),
     ("score a ref --systems one", "one: 1 lines, but a has 16; they must answer line by line"),
     ("score empty empty", "empty: no lines; there is nothing to score"),
     ("score a missing", "missing: cannot be read (No such file or directory); is the path right?"),
@@ -265,6 +293,7 @@ def test_no_bytes_make_score_or_compare_fail(
     score = ["score", first, "z", "--systems", "y", "--by", "length", "--by", "rarity"]
     for words in (
         [*score, "--format", form, *QUICK],
+        [*score, "--src", "x" if stdin else "z", "--format", form, *QUICK],
         ["compare", first, "y", "z", "--src", "x" if stdin else "z", *QUICK],
         ["compare", first, "y", "z", "--json", "--paired", "ar", "--trials", "3", *QUICK],
     ):

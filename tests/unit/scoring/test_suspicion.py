@@ -3,7 +3,7 @@ import re
 import pytest
 
 from seq2seq.recipe import Evaluation
-from seq2seq.scoring.suspicion import suspicions
+from seq2seq.scoring.suspicion import find_copies, suspicions
 
 REFERENCES = [
     f"Am Montag, dem {day}. Mai, fährt der Zug {day} nach Köln um {day},50 Uhr ab."
@@ -48,12 +48,24 @@ def test_nothing_is_wrong_with_what_is_like_the_references() -> None:
         (tokenized(GOOD), "h: looks tokenised (' ,' and ' .'), but the references don't; "),
         (REFERENCES, "h: equals the references line by line; "),
         (["x", *GOOD[1:]], "h: equals the source line by line; "),
+        (
+            [*REFERENCES[:37], *(f"{line} " for line in GOOD[37:])],
+            "h:38: 3 of 40 lines are identical to their source, but not to a reference; ",
+        ),
     ],
 )
 def test_each_fault_has_one_line_with_a_remedy(hypotheses: list[str], message: str) -> None:
-    (line,) = found(hypotheses, sources=["x", *GOOD[1:]])
+    (line,) = found(hypotheses, sources=["x", *GOOD[1:]] if "source" in message else None)
     assert line.startswith(message)
     assert re.search(r"; |, .*; ", line)
+
+
+def test_copies_that_are_right_or_few_are_no_fault() -> None:
+    sources = ["", "x", *REFERENCES[2:20], *GOOD[20:38], "y", "z"]
+    references = ["", "a", *REFERENCES[2:]]
+    hypotheses = ["", "x", *REFERENCES[2:20], "b", *REFERENCES[21:39], "z"]
+    assert find_copies(hypotheses, sources) == [*range(2, 21), 40]
+    assert found(hypotheses, references, sources=sources) == []
 
 
 def test_faults_of_the_references() -> None:

@@ -1,5 +1,8 @@
 """Search as recipes want it, on networks: what must hold for every kind of it."""
 
+from functools import cache
+
+import numpy as np
 import oracles
 import pytest
 import torch
@@ -10,7 +13,7 @@ from seq2seq.model.ensemble import Ensemble
 from seq2seq.recipe import Decoding
 from seq2seq.search.build import MAX_PIECES, Search, fewest_pieces, limit_lengths
 from seq2seq.search.requests import Request
-from seq2seq.special import BOS, EOS, UNK
+from seq2seq.special import BOS, EOS, PAD, UNK
 
 CPU = torch.device("cpu")
 LENGTHS = [5, 2, 7, 3, 3, 9, 1, 4] * 8
@@ -114,6 +117,52 @@ def test_outputs_are_what_was_asked_for_and_worth_what_teacher_forcing_says(kind
             formula = getattr(oracles, decoding.length_penalty_type)(decoding.length_penalty)
             if not decoding.coverage_penalty:
                 assert h.score == pytest.approx(formula(h.log_prob, len(said)), abs=1e-4)
+
+
+def test_a_search_of_all_there_is_finds_what_was_asked_for_and_nothing_else():
+    model = build_model(tgt_vocab=7)
+    sources, lengths = random_source([4, 2, 6, 3])
+    requests = [
+        Request(prefix=[5], whole=True, banned=[[4, 4]]),
+        Request(prefix=[6], required=[[4, 5]]),
+        Request(required=[[6], [5]], banned=[[5, 6]]),
+        Request(prefix=[6, 5], banned=[[6], [4]]),
+    ]
+    starts = [4]
+    decoding = Decoding(beam_size=500, n_best=500, max_length=4, length_penalty=0)
+    ensemble = Ensemble([model])
+    with torch.inference_mode():
+        state = ensemble.encode([(sources, lengths)])
+        results = Search(decoding, starts)(ensemble.step, state, lengths, requests, CPU)
+    for i, (request, found) in enumerate(zip(requests, results, strict=True)):
+        source = sources[i : i + 1, : lengths[i]], lengths[i : i + 1]
+
+        @cache
+        def row(tokens, source=source):
+            features = model(*source, torch.tensor([[BOS, *tokens]]))
+            log_probs = model.output(features)[0, -1].log_softmax(dim=-1).detach().numpy().copy()
+            log_probs[[PAD, UNK, BOS]] = -np.inf
+            return log_probs
+
+        size = len(request.prefix)
+        every = oracles.exhaustive_search(lambda tokens, row=row: row(tuple(tokens)), 4)
+        expected = [
+            (log_prob, tokens, complete)
+            for log_prob, tokens, complete in every
+            if tokens[:size] == list(request.prefix)
+            and not (request.whole and tokens[size:] and tokens[size] not in starts)
+            and all(oracles.has(tokens, ids) for ids in request.required)
+            # What ends in the prefix was asked for.
+            and not any(
+                tokens[max(0, end - len(ids)) : end] == ids
+                for ids in request.banned
+                for end in range(size + 1, len(tokens) + 1)
+            )
+        ]
+        assert [(h.tokens, h.complete) for h in found] == [one[1:] for one in expected]
+        assert len(expected) >= 3
+        log_probs = [one[0] for one in expected]
+        assert [h.log_prob for h in found] == pytest.approx(log_probs, abs=1e-4)
 
 
 @pytest.mark.parametrize(

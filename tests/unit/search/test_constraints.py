@@ -8,6 +8,7 @@ from chains import FORBIDDEN, WIDE, allowed, random_tables, search
 from seq2seq.search.constraints import (
     Ban,
     BanPhrases,
+    Follow,
     MinLength,
     NoLoop,
     NoRepeat,
@@ -91,7 +92,7 @@ def test_banned_phrases_are_each_sentences_own():
     assert seen
 
 
-@pytest.mark.parametrize("name", ["banned", "prefix", "loop", "ngram", "length"])
+@pytest.mark.parametrize("name", ["banned", "prefix", "whole", "loop", "ngram", "length"])
 def test_constrained_search_is_exhaustive_search_filtered(name):
     tables, limit = random_tables(4), 4
     phrases = [[[5], [4, 6]], [], [[6, 6, 6]], [[4, 4], [4, 5, 6], [UNK]]]
@@ -105,6 +106,13 @@ def test_constrained_search_is_exhaustive_search_filtered(name):
         "prefix": (
             Prefix(prefixes, [], CPU),
             lambda i, found: found[: len(prefixes[i])] == prefixes[i],
+        ),
+        "whole": (
+            Prefix(prefixes, [Follow(torch.tensor([1, -1, 3, 2]), [4, UNK])], CPU),
+            lambda i, found: (
+                found[: len(prefixes[i])] == prefixes[i]
+                and (i == 1 or not {5, 6} & {*found[len(prefixes[i]) :][:1]})
+            ),
         ),
         "loop": (NoLoop(1), lambda i, found: not oracles.loops(found, 1)),
         "ngram": (NoRepeat(2), lambda i, found: not oracles.repeats(found, 2)),
