@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import random
 import re
 import subprocess
@@ -180,7 +179,6 @@ def test_a_line_of_input_is_matched_as_it_comes(toy_run: Path) -> None:
         input="1 2\n5 6\n7\n",
         capture_output=True,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 2
     assert [line[0] for line in done.stdout.splitlines()] == ["3", "4"]
