@@ -13,7 +13,7 @@ from seq2seq.model.decoder import DecoderState, join_steps
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import PAD
 from seq2seq.training.loss import Loss, output_loss
-from seq2seq.training.pointer_loss import pointer_loss
+from seq2seq.training.predictions import predictions_at
 from seq2seq.training.progress import Progress
 from seq2seq.training.teacher_forcing import draw, forcing_ratio, mix_predictions
 
@@ -50,7 +50,7 @@ class CrossEntropy:
         if ratio == 1:
             return tokens
         draws = draw(self.seed, progress.update, batch.index, tokens.shape[1])
-        return mix_predictions(model, tokens, state, draws.to(tokens.device), ratio)
+        return mix_predictions(model, batch.src, tokens, state, draws.to(tokens.device), ratio)
 
 
 def decode_in_parts(
@@ -99,14 +99,8 @@ def features_loss(
     targets = batch.tgt_out.flatten()
     # Their number is known, so nobody has to wait for the device to count them.
     real = (targets != PAD).nonzero_static(size=batch.num_tokens).squeeze(1)
-    passes = features.reshape(-1, len(targets), features.shape[-1]).index_select(1, real)
-    targets = targets.index_select(0, real)
-    if model.copying is None:
-        return output_loss(model.output, passes, targets, label_smoothing, r_drop)
-    assert state.weights is not None
-    parts = model.copying.score(features, state.weights, batch.src, batch.tgt_out)
-    generate, copied = (part.flatten().index_select(0, real) for part in parts)
-    return pointer_loss(model.output, passes[0], targets, generate, copied, label_smoothing)
+    predictions = predictions_at(real, model, features, state, batch.src)
+    return output_loss(predictions, targets.index_select(0, real), label_smoothing, r_drop)
 
 
 def twice(batch: Batch) -> Batch:
