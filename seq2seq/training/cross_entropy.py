@@ -9,13 +9,14 @@ from torch import Tensor
 from seq2seq import recipe
 from seq2seq.data.batch import Batch
 from seq2seq.device import autocast
+from seq2seq.draws import uniform
 from seq2seq.model.decoder import DecoderState, join_steps
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import PAD
 from seq2seq.training.loss import Loss, output_loss
 from seq2seq.training.predictions import predictions_at
 from seq2seq.training.progress import Progress
-from seq2seq.training.teacher_forcing import draw, forcing_ratio, mix_predictions
+from seq2seq.training.teacher_forcing import forcing_ratio, mix_predictions
 
 
 class CrossEntropy:
@@ -49,7 +50,8 @@ class CrossEntropy:
         tokens, ratio = batch.tgt_in, forcing_ratio(self.section, progress.update)
         if ratio == 1:
             return tokens
-        draws = draw(self.seed, progress.update, batch.index, tokens.shape[1])
+        places = batch.index[:, None], np.arange(tokens.shape[1])
+        draws = torch.from_numpy(uniform(self.seed, "teacher_forcing", progress.update, *places))
         return mix_predictions(model, batch.src, tokens, state, draws.to(tokens.device), ratio)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from seq2seq import recipe
 from seq2seq.data.batch import Batch, pad
 from seq2seq.device import autocast
+from seq2seq.draws import uniform
 from seq2seq.model.decoder import DecoderState
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.search.constraints import build_constraints
@@ -19,7 +20,6 @@ from seq2seq.training.cross_entropy import decode_in_parts
 from seq2seq.training.loss import Loss, token_losses
 from seq2seq.training.predictions import Predictions, joined, predictions_at
 from seq2seq.training.progress import Progress
-from seq2seq.training.teacher_forcing import draw
 
 Ids = Sequence[Sequence[int]]
 SentenceScores = Callable[[Ids, Ids], Sequence[float]]
@@ -83,15 +83,16 @@ class MinimumRisk:
         device, mode = batch.src.device, model.training
         lengths = (batch.tgt_out != PAD).sum(dim=1)
         limits = 2 * lengths + 10
-        # Time first: the numbers of an example must not depend on its neighbours' lengths.
-        draws = draw(self.seed, update, batch.index, int(limits.max()), self.section.risk_samples)
+        numbers = np.arange(self.section.risk_samples)[:, None]
+        places = batch.index[:, None, None], numbers, np.arange(int(limits.max()))
+        draws = torch.from_numpy(uniform(self.seed, "minimum_risk", update, *places))
         model.eval()
         with torch.inference_mode(), autocast(device, self.section.precision):
             sampled = sample(
                 model.step,
                 model.encode(batch.src, batch.src_lengths),
                 limits,
-                draws.transpose(1, 2).to(device),
+                draws.to(device),
                 constraints=self.constraints,
             )
         model.train(mode)

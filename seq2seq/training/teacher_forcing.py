@@ -3,8 +3,6 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -59,12 +57,3 @@ def mix_predictions(
         predicted = best_tokens(seen).view(tokens.shape)
     kept = (draws < ratio) | (tokens == BOS) | (tokens == PAD)
     return torch.where(kept, tokens, predicted.roll(1, dims=1))
-
-
-def draw(seed: int, update: int, examples: npt.NDArray[np.int64], *shape: int) -> Tensor:
-    """Uniform numbers in [0, 1), (B, *shape), each row a function of (seed, update, example)."""
-    rows = [
-        np.random.default_rng([seed, update, example, 1]).random(shape, dtype=np.float32)
-        for example in examples.tolist()
-    ]
-    return torch.from_numpy(np.stack(rows))
