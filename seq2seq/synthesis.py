@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from seq2seq import recipe as recipes
 from seq2seq.data.corpus import read_lines, read_pairs
@@ -73,7 +74,7 @@ def synthesise(
         folder = _carry_out(stage, recipe.device, run, digests)
         found[stage.name] = (_corpus(folder / _GIVEN, folder / _MADE),)
     if data.back_translation.runs is not None:
-        stage = _back_translation(data, data.back_translation.runs, digests)
+        stage = _back_translation(data, data.back_translation.runs, digests, recipe.seed)
         folder = _carry_out(stage, recipe.device, run, digests)
         found[stage.name] = (_corpus(folder / _MADE, folder / _GIVEN),)
     return found
@@ -89,29 +90,43 @@ def _distillation(data: recipes.Data, names: Sequence[str], digests: Digests) ->
         key,
         "distilled",
         runs,
-        _decoding(key, runs, data.distillation.beam_size, data.src, data.tgt),
+        _decoding(key, runs, _best(data.distillation.beam_size), data.src, data.tgt),
         digests.of_corpora(data.train, data, "train"),
         lambda: (src for src, _ in read_pairs(data.train, data, "train")),
     )
 
 
-def _back_translation(data: recipes.Data, names: Sequence[str], digests: Digests) -> Stage:
+def _back_translation(
+    data: recipes.Data, names: Sequence[str], digests: Digests, seed: int
+) -> Stage:
     key, runs = "data.back_translation", [Run(Path(name)) for name in names]
     section = data.back_translation
     files = [Path(name) for name in section.text or ()]
+    how = _samples(seed) if section.sampling else _best(section.beam_size)
     return Stage(
         key,
         "back-translated",
         runs,
-        _decoding(key, runs, section.beam_size, data.tgt, data.src),
+        _decoding(key, runs, how, data.tgt, data.src),
         content_key([digests.of_file(file) for file in files]),
         lambda: (line for file in files for line in read_lines(file)),
         section.tag,
     )
 
 
+def _best(beam_size: int) -> dict[str, Any]:
+    """Search settings of the best translation."""
+    return {"sampling": False, "beam_size": beam_size, "n_best": 1, "diversity_groups": 1}
+
+
+def _samples(seed: int) -> dict[str, Any]:
+    """Those of one sample, a function of seed and sentence; what only search knows is off."""
+    search = {"mbr": None, "glossary": None, "coverage_penalty": 0.0, "diversity_groups": 1}
+    return {"sampling": True, "sampling_seed": seed, "n_best": 1, **search}
+
+
 def _decoding(
-    key: str, runs: Sequence[Run], beam_size: int, src: str | None, tgt: str | None
+    key: str, runs: Sequence[Run], changed: dict[str, Any], src: str | None, tgt: str | None
 ) -> recipes.Decoding:
     """Search settings of the first run; all of the runs must translate from src into tgt.
 
@@ -124,7 +139,6 @@ def _decoding(
                 f"{key}.runs: {run.path} translates from {tgt} into {src}; name a run that does "
                 f"from {src} into {tgt}"
             )
-    changed = {"beam_size": beam_size, "n_best": 1, "diversity_groups": 1}
     return saved[0].decoding.model_copy(update=changed)
 
 

@@ -18,7 +18,7 @@ PACKAGE = "seq2seq"
 
 LAYERS = [
     ["errors", "records", "special"],
-    ["files", "keys", "nodes", "parallel"],
+    ["draws", "files", "keys", "nodes", "parallel"],
     ["settings"],
     ["sections"],
     ["recipe"],

@@ -25,7 +25,7 @@ class Copying(nn.Module):
 
     @torch.no_grad()
     def mix(self, features: Tensor, log_probs: Tensor, weights: Tensor, src: Tensor) -> Tensor:
-        """Log-probabilities (N, V) of the mixture, for search; training goes through `score`.
+        """Log-probabilities (N, V) of the mixture, for search.
 
         Args:
             features: (N, R).
@@ -57,7 +57,27 @@ class Copying(nn.Module):
         """
         generate, copy = self.log_gates(features)
         same = src.unsqueeze(1) == targets.unsqueeze(2)
-        shares = (weights * same).sum(dim=2)
-        nothing = shares == 0
-        logs = torch.where(nothing, 1.0, shares).log().masked_fill(nothing, float("-inf"))
-        return generate, copy + logs
+        return generate, copy + log_shares((weights * same).sum(dim=2))
+
+
+def mixture(
+    log_probs: Tensor, generate: Tensor, copy: Tensor, weights: Tensor, src: Tensor
+) -> Tensor:
+    """Log-probabilities (N, V) of the mixture, with a gradient; `Copying.mix` is for search.
+
+    Args:
+        log_probs: of the vocabulary alone, (N, V).
+        generate: log g, (N,).
+        copy: log of 1 - g, (N,).
+        weights: (N, S).
+        src: source ids (N, S).
+    """
+    shares = torch.zeros_like(log_probs).scatter_add(1, src, weights.to(log_probs.dtype))
+    copied = copy.unsqueeze(1) + log_shares(shares)
+    return torch.logaddexp(generate.unsqueeze(1) + log_probs, copied)
+
+
+def log_shares(shares: Tensor) -> Tensor:
+    """Logarithms, negative infinity at zero, where the gradient is zero."""
+    nothing = shares == 0
+    return torch.where(nothing, 1.0, shares).log().masked_fill(nothing, float("-inf"))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seq2seq.draws import uniform
 from seq2seq.search.beam import best_tokens
 from seq2seq.search.constraints import Constraint
 from seq2seq.search.hypothesis import Finished, Hypothesis
@@ -136,14 +137,8 @@ def keep_top_p(log_probs: Tensor, p: float) -> Tensor:
 
 def build_draws(seed: int, keys: Sequence[int], num_samples: int, length: int) -> Tensor:
     """Uniform numbers in [0, 1), (B, C, T), each a function of seed, key, sample and place."""
-    rows = [
-        [
-            np.random.default_rng([seed, key, i]).random(length, np.float32)
-            for i in range(num_samples)
-        ]
-        for key in keys
-    ]
-    return torch.from_numpy(np.array(rows, np.float32).reshape(len(keys), num_samples, length))
+    places = np.array(keys)[:, None, None], np.arange(num_samples)[:, None], np.arange(length)
+    return torch.from_numpy(uniform(seed, "sample", *places))
 
 
 def _invert(log_probs: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:

@@ -292,16 +292,6 @@ def _between_model_and_training(model: Model, training: Training) -> Iterator[Co
         if training.truncate is not None and getattr(model, key):
             text = f"what is dropped for a whole target cannot be cut; set null, or {key}: {off}"
             yield Conflict(text, "training.truncate", f"model.{key}")
-    if model.decoder.copy_attention:
-        others = {
-            "r_drop": (training.r_drop > 0, "0"),
-            "teacher_forcing": (training.teacher_forcing < 1, "1"),
-            "objective": (training.objective == "minimum_risk", "cross_entropy"),
-        }
-        for key, (given, off) in others.items():
-            if given:
-                text = f"knows nothing of copied tokens; set {off}, or copy_attention: false"
-                yield Conflict(text, f"training.{key}", "model.decoder.copy_attention")
 
 
 def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:

@@ -44,6 +44,13 @@ class BackTranslation(Section):
     beam_size: int = Field(default=5, ge=1)
     """Hypotheses kept per sentence; all other search settings are those of the first run."""
 
+    sampling: bool = False
+    """Draw each translation from the probabilities of the runs, a function of `seed` and the
+    sentence, instead of searching for the best, so that sources are as varied as people's (Edunov
+    et al. 2018). Better where there is much text and the runs are good; with few pairs, or poor
+    runs, search is. `beam_size` has no part then, `temperature`, `top_k` and `top_p` are those of
+    the first run."""
+
     tag: str | None = Field(default=None, min_length=1)
     """Word to put before each of these source sentences, such as `<BT>`, so that the network can
     tell them from those that people wrote (Caswell et al. 2019). `null`: none."""

@@ -45,6 +45,11 @@ class Training(Section):
     """Translations that `minimum_risk` samples for a sentence, besides the reference; more are
     better (Shen et al. took 100)."""
 
+    risk_reference: bool = True
+    """Let `minimum_risk` choose the reference as well (Shen et al. 2016). `false`: samples alone,
+    which keeps the expectation to what the model says itself; for references that it never would,
+    and many samples (Edunov et al. 2018, "Classical structured prediction losses")."""
+
     risk_sharpness: float = Field(default=0.005, gt=0)
     """Exponent of the probabilities of whole translations by which `minimum_risk` expects (alpha
     of Shen et al. 2016): near 0 all samples count alike, at 1 the likeliest one alone."""

@@ -9,13 +9,14 @@ from torch import Tensor
 from seq2seq import recipe
 from seq2seq.data.batch import Batch
 from seq2seq.device import autocast
+from seq2seq.draws import uniform
 from seq2seq.model.decoder import DecoderState, join_steps
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import PAD
 from seq2seq.training.loss import Loss, output_loss
-from seq2seq.training.pointer_loss import pointer_loss
+from seq2seq.training.predictions import predictions_at
 from seq2seq.training.progress import Progress
-from seq2seq.training.teacher_forcing import draw, forcing_ratio, mix_predictions
+from seq2seq.training.teacher_forcing import forcing_ratio, mix_predictions
 
 
 class CrossEntropy:
@@ -49,8 +50,9 @@ class CrossEntropy:
         tokens, ratio = batch.tgt_in, forcing_ratio(self.section, progress.update)
         if ratio == 1:
             return tokens
-        draws = draw(self.seed, progress.update, batch.index, tokens.shape[1])
-        return mix_predictions(model, tokens, state, draws.to(tokens.device), ratio)
+        places = batch.index[:, None], np.arange(tokens.shape[1])
+        draws = torch.from_numpy(uniform(self.seed, "teacher_forcing", progress.update, *places))
+        return mix_predictions(model, batch.src, tokens, state, draws.to(tokens.device), ratio)
 
 
 def decode_in_parts(
@@ -99,14 +101,8 @@ def features_loss(
     targets = batch.tgt_out.flatten()
     # Their number is known, so nobody has to wait for the device to count them.
     real = (targets != PAD).nonzero_static(size=batch.num_tokens).squeeze(1)
-    passes = features.reshape(-1, len(targets), features.shape[-1]).index_select(1, real)
-    targets = targets.index_select(0, real)
-    if model.copying is None:
-        return output_loss(model.output, passes, targets, label_smoothing, r_drop)
-    assert state.weights is not None
-    parts = model.copying.score(features, state.weights, batch.src, batch.tgt_out)
-    generate, copied = (part.flatten().index_select(0, real) for part in parts)
-    return pointer_loss(model.output, passes[0], targets, generate, copied, label_smoothing)
+    predictions = predictions_at(real, model, features, state, batch.src)
+    return output_loss(predictions, targets.index_select(0, real), label_smoothing, r_drop)
 
 
 def twice(batch: Batch) -> Batch:

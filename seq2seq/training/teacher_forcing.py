@@ -3,8 +3,6 @@
 import math
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -13,6 +11,7 @@ from seq2seq.model.decoder import DecoderState
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.special import BOS, PAD
 from seq2seq.training.loss import best_tokens
+from seq2seq.training.predictions import predictions_at
 
 TEACHER_FORCING_DECAYS: dict[str, Callable[[float], float]] = {
     "linear": lambda done: 1 - done,
@@ -31,7 +30,12 @@ def forcing_ratio(section: recipe.Training, update: int) -> float:
 
 
 def mix_predictions(
-    model: Seq2Seq, tokens: Tensor, state: DecoderState, draws: Tensor, ratio: float
+    model: Seq2Seq,
+    src: Tensor,
+    tokens: Tensor,
+    state: DecoderState,
+    draws: Tensor,
+    ratio: float,
 ) -> Tensor:
     """Replace some of the tokens by what the model holds most likely after the reference.
 
@@ -41,22 +45,15 @@ def mix_predictions(
 
     Args:
         model: gives the predictions, under the dropout that it is in.
+        src: source ids, (B, S).
         tokens: (B, T), beginning with the begin mark, padded.
         state: where the decoder starts.
         draws: (B, T) uniform numbers in [0, 1); a token is kept where they are below the ratio.
         ratio: probability to keep a token.
     """
     with torch.no_grad():
-        features, _ = model.decode(tokens, state)
-        predicted = best_tokens(model.output, features.flatten(0, 1)).view(tokens.shape)
+        places = torch.arange(tokens.numel(), device=tokens.device)
+        seen = predictions_at(places, model, *model.decode(tokens, state), src)
+        predicted = best_tokens(seen).view(tokens.shape)
     kept = (draws < ratio) | (tokens == BOS) | (tokens == PAD)
     return torch.where(kept, tokens, predicted.roll(1, dims=1))
-
-
-def draw(seed: int, update: int, examples: npt.NDArray[np.int64], *shape: int) -> Tensor:
-    """Uniform numbers in [0, 1), (B, *shape), each row a function of (seed, update, example)."""
-    rows = [
-        np.random.default_rng([seed, update, example, 1]).random(shape, dtype=np.float32)
-        for example in examples.tolist()
-    ]
-    return torch.from_numpy(np.stack(rows))

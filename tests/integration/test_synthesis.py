@@ -125,6 +125,58 @@ def test_back_translated_pairs_have_a_real_target(
     assert prepared.ledger.blank == 2
 
 
+def test_back_translations_can_be_samples(
+    backward: Path, tmp_path: Path, loads: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(*settings: str) -> list[str]:
+        back = f"data.back_translation={{runs: {backward}, text: {tmp_path}/train.out}}"
+        prepare(toy_recipe(tmp_path, back, *settings))
+        return list(read_lines(tmp_path / "run/data/back-translated/made.txt"))
+
+    sampled = ["data.back_translation.sampling=true", "seed=7"]
+    best, first = made("seed=7"), made(*sampled)
+    assert first == made(*sampled) != best
+    assert len(loads) == 2
+    targets = list(read_lines(tmp_path / "train.out"))
+    decoding = Decoding(sampling=True, sampling_seed=7, precision="float32")
+    expected = Translator.load(backward, decoding=decoding).translate(targets)
+    assert first == [translation.text for translation in expected]
+    assert made(sampled[0], "seed=8") != first
+
+    translate_lines = Translator.translate
+
+    def killed(self: Translator, lines: Iterator[str]) -> Iterator[Any]:
+        yield from islice(translate_lines(self, lines), 130)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Translator, "translate", killed)
+        made(*sampled)
+    assert made(*sampled) == first
+
+
+@pytest.mark.parametrize("sampling", ["true", "false"])
+def test_what_the_run_itself_searches_for_is_changed(
+    sampling: str, backward: Path, tmp_path: Path
+) -> None:
+    odd = shutil.copytree(backward, tmp_path / "odd")
+    text, path = (odd / "recipe.yaml").read_text(), odd / "recipe.yaml"
+    here = {"sampling: false": "sampling: true", "n_best: 1": "n_best: 3"}
+    if sampling == "true":
+        here = {"coverage_penalty: 0.0": "coverage_penalty: 0.2", "mbr: null": "mbr: chrf"}
+    for ours, theirs in here.items():
+        assert ours in text
+        text = text.replace(ours, theirs, 1)
+    path.write_text(text)
+    back = {"runs": odd, "text": f"{tmp_path}/train.out", "sampling": sampling}
+    prepare(toy_recipe(tmp_path, *(f"data.back_translation.{k}={v}" for k, v in back.items())))
+    targets = list(read_lines(tmp_path / "train.out"))
+    decoding = Decoding(sampling=sampling == "true", sampling_seed=1, precision="float32")
+    expected = Translator.load(backward, decoding=decoding).translate(targets)
+    made = read_lines(tmp_path / "run/data/back-translated/made.txt")
+    assert list(made) == [translation.text for translation in expected]
+
+
 def test_the_tokenizer_is_trained_on_the_pairs_alone(toy_run: Path, tmp_path: Path) -> None:
     plain = prepare(toy_recipe(tmp_path)).tokenizers.src.serialize()
     assert prepare(distilling(tmp_path, toy_run)).tokenizers.src.serialize() == plain

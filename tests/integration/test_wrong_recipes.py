@@ -418,15 +418,6 @@ WRONG = {
             for key in ("locked_dropout: false", "weight_dropout: 0")
         ],
     ),
-    "copying where only words are generated": Wrong(
-        "model:\n  decoder:\n    copy_attention: true\ntraining:\n  r_drop: 5\n"
-        "  teacher_forcing: 0.5\n",
-        [
-            f"x.yaml:{line}: training.{key}: knows nothing of copied tokens; set {off}, or "
-            "copy_attention: false"
-            for line, key, off in ((6, "r_drop", "0"), (7, "teacher_forcing", "1"))
-        ],
-    ),
     "source tokens that a pyramid joins": Wrong(
         "model:\n  encoder:\n    num_layers: 2\n    pyramid_layers: 1\n  decoder:\n"
         "    lexical: true\n",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seq2seq.data.noise import Noise, build_noise, drop_words, shuffle, uniform
+from seq2seq.data.noise import Noise, build_noise, drop_words, shuffle
 from seq2seq.recipe import Training
 from seq2seq.special import BOS, EOS, PAD, UNK
 
@@ -16,41 +16,6 @@ def sentences(rows: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
     ids[np.arange(longest) >= lengths[:, None]] = PAD
     ids[np.arange(rows), lengths - 1] = EOS
     return ids, lengths
-
-
-def splitmix(state: int) -> int:
-    """The finaliser of SplitMix64 in whole numbers of Python."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        state = ((state ^ state >> shift) * factor) % 2**64
-    return state ^ state >> 31
-
-
-def test_numbers_are_those_of_the_hash():
-    found = uniform(3, "src_shuffle", 5, np.array([0, 2**40]), 4)
-    for row, line in enumerate((0, 2**40)):
-        for position in range(4):
-            state = 0
-            for part in (3, 3, 5, line, position):
-                state = splitmix(state ^ splitmix((part + 0x9E3779B97F4A7C15) % 2**64))
-            assert found[row, position] == (state >> 11) / 2**53
-
-
-def test_numbers_are_uniform_and_unrelated():
-    rng = np.random.default_rng()
-    seed, epoch = (int(number) for number in rng.integers(2**31, size=2))
-    draws = uniform(seed, "src_word_dropout", epoch, LINES, 50)
-    assert 0 <= draws.min() < 0.001 < 0.999 < draws.max() < 1
-    counts = np.histogram(draws, bins=20, range=(0, 1))[0]
-    assert abs(counts - 1000).max() < 200
-    others = [
-        uniform(seed + 1, "src_word_dropout", epoch, LINES, 50),
-        uniform(seed, "tgt_word_dropout", epoch, LINES, 50),
-        uniform(seed, "src_word_dropout", epoch + 1, LINES, 50),
-        uniform(seed, "src_word_dropout", epoch, LINES + 1, 50),
-        np.roll(draws, 1, axis=1),
-    ]
-    for other in others:
-        assert abs(np.corrcoef(draws.ravel(), other.ravel())[0, 1]) < 0.05
 
 
 def test_as_many_words_as_wanted_go_missing_and_no_marks():

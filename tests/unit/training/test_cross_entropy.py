@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pairs import gradients, gradients_of, make_batch, same, section
-from tiny import DECODERS, build_model, needs_bfloat16
+from tiny import DECODERS, SRC_VOCAB, build_model, needs_bfloat16
 
 from seq2seq.recipe import Training
 from seq2seq.special import EOS, PAD
@@ -43,9 +43,12 @@ def test_r_drop_of_two_equal_passes_is_the_plain_loss():
     same(twin_gradients, plain_gradients, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("copies", [False, True])
 @pytest.mark.parametrize("locked", [False, True])
-def test_r_drop_adds_the_divergence_of_two_dropouts(locked):
-    model, batch = build_model(dropout=0.5, locked_dropout=locked).train(), make_batch()
+def test_r_drop_adds_the_divergence_of_two_dropouts(locked, copies):
+    keys = {"decoder": {"copy_attention": copies}, "tgt_vocab": SRC_VOCAB}
+    model = build_model(dropout=0.5, locked_dropout=locked, **keys).train()
+    batch = make_batch()
     values = {}
     for weight in (0.0001, 1, 2):
         torch.manual_seed(3)
@@ -56,9 +59,15 @@ def test_r_drop_adds_the_divergence_of_two_dropouts(locked):
     assert 0 < second == pytest.approx(2 * first, rel=1e-2)
 
 
-def test_predictions_are_learnt_from_as_if_they_were_read():
-    model, batch = build_model(), make_batch()
-    predicted = model.output(model(batch.src, batch.src_lengths, batch.tgt_in)).argmax(-1)
+@pytest.mark.parametrize("copies", [False, True])
+def test_predictions_are_learnt_from_as_if_they_were_read(copies):
+    model = build_model(decoder={"copy_attention": copies}, tgt_vocab=SRC_VOCAB)
+    batch, steps = make_batch(), []
+    state = model.encode(batch.src, batch.src_lengths)
+    for tokens in batch.tgt_in.T:
+        log_probs, state = model.step(tokens, state)
+        steps.append(log_probs.argmax(dim=1))
+    predicted = torch.stack(steps, dim=1)
     read = batch.tgt_in.clone()
     for row, step in (batch.tgt_in > EOS).nonzero().tolist():
         read[row, step] = predicted[row, step - 1]

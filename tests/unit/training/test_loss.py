@@ -7,9 +7,20 @@ from tiny import randomise
 from torch import nn
 
 from seq2seq.training import loss as loss_module
-from seq2seq.training.loss import best_tokens, output_loss, token_losses
+from seq2seq.training.predictions import Predictions
 
 TOKENS, SIZE, VOCAB = 13, 6, 9
+
+
+def output_loss(output, features, targets, *settings, **keys):
+    return loss_module.output_loss(predictions(output, features), targets, *settings, **keys)
+
+
+def predictions(output, features):
+    """Of features (N, R), or (2, N, R) of two passes."""
+    return Predictions(output, (features if features.dim() == 3 else features.unsqueeze(0),))
+
+
 every_smoothing = pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
 
 
@@ -67,7 +78,7 @@ def build_twins():
 
 def test_losses_of_tokens_are_those_by_hand(chunk):
     output, features, targets = build()
-    found = token_losses(output, features, targets)
+    found = loss_module.token_losses(predictions(output, features), targets)
     logits = output(features).detach().double().numpy()
     for one, row, target in zip(found.tolist(), logits, targets.tolist(), strict=True):
         assert one == pytest.approx(oracles.smoothed_loss([row], [target], 0)[0], rel=1e-5)
@@ -83,7 +94,9 @@ def test_losses_of_tokens_are_those_by_hand(chunk):
 
 def test_the_best_tokens_are_those_of_all_logits(chunk):
     output, features, _ = build()
-    assert torch.equal(best_tokens(output, features), output(features).argmax(dim=1))
+    assert torch.equal(
+        loss_module.best_tokens(predictions(output, features)), output(features).argmax(dim=1)
+    )
 
 
 @every_smoothing

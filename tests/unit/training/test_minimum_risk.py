@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from pairs import gradients, gradients_of, make_batch, same, section
-from tiny import DECODERS, build_model
+from tiny import KINDS, SRC_VOCAB, build_model
 
 from seq2seq.recipe import Training
 from seq2seq.special import BOS, EOS, PAD, UNK
@@ -39,35 +39,65 @@ def references(batch):
     return [tuple(t for t in row if t not in (EOS, PAD)) for row in batch.tgt_out.tolist()]
 
 
-@pytest.mark.parametrize(("attention", "feeding"), DECODERS)
-def test_risk_and_gradients_are_those_of_candidates_one_by_one(attention, feeding):
-    model = build_model(decoder={"attention": attention, "feeding": feeding})
-    batch, judge = make_batch((5, 3, 4)), Judge()
-    ours, our_gradients = gradients(risk(judge), model, batch)
-
+def by_hand(model, batch, judge, *, with_reference=True):
+    """Risk and nats of the references, candidate by candidate."""
     total = nats = 0.0
     for row, reference in enumerate(references(batch)):
         costs, log_probs = [], []
         outputs = [output for output, of in judge.seen if of == reference]
         assert outputs[0] == reference and 1 < len(set(outputs)) == len(outputs) <= 7
         for output in outputs:
-            features = model(
-                batch.src[row : row + 1, : batch.src_lengths[row]],
-                batch.src_lengths[row : row + 1],
-                torch.tensor([[BOS, *output]]),
-            )
-            terms = torch.log_softmax(model.output(features[0]), dim=1)
-            log_probs.append(terms[range(len(output) + 1), [*output, EOS]].sum())
+            src = batch.src[row : row + 1, : batch.src_lengths[row]]
+            state = model.encode(src, batch.src_lengths[row : row + 1])
+            terms = []
+            for token, target in zip([BOS, *output], [*output, EOS], strict=True):
+                features, state = model.decode(torch.tensor([[token]]), state)
+                part = torch.log_softmax(model.output(features[0, 0]), dim=0)[target]
+                if model.copying is not None:
+                    gate = torch.sigmoid(model.copying.gate(features[0, 0]))
+                    share = state.weights[0, 0, src[0] == target].sum()
+                    part = (gate * part.exp() + (1 - gate) * share).log().squeeze()
+                terms.append(part)
+            log_probs.append(sum(terms))
             costs.append(1 - Judge.score(output, reference) / 100)
+        nats -= log_probs[0].item()
         weights = [torch.exp(0.3 * log_prob) for log_prob in log_probs]
+        weights[0] = weights[0] * with_reference
         chosen = sum(weight * cost for weight, cost in zip(weights, costs, strict=True))
         total = total + chosen / sum(weights)
-        nats -= log_probs[0].item()
+    return total, nats
+
+
+@pytest.mark.parametrize("decoder", KINDS)
+def test_risk_and_gradients_are_those_of_candidates_one_by_one(decoder):
+    model = build_model(decoder=decoder, tgt_vocab=SRC_VOCAB)  # so that all can be copied
+    batch, judge = make_batch((5, 3, 4)), Judge()
+    ours, our_gradients = gradients(risk(judge), model, batch)
+    total, nats = by_hand(model, batch, judge)
     model.zero_grad()
     total.backward()
     assert ours.objective.item() == pytest.approx(total.item(), rel=1e-4)
     assert ours.cross_entropy.item() == pytest.approx(nats, rel=1e-4)
     same(our_gradients, gradients_of(model), atol=1e-4, rtol=1e-3)
+
+
+def test_the_reference_may_have_to_be_sampled():
+    model, batch, judge = build_model(), make_batch((5, 3, 4)), Judge()
+    alone = risk(judge, risk_reference=False)(model, batch, Progress())
+    # Long as the references are, none of them is sampled here.
+    total, nats = by_hand(model, batch, judge, with_reference=False)
+    assert alone.objective.item() == pytest.approx(total.item(), rel=1e-4)
+    assert alone.cross_entropy.item() == pytest.approx(nats, rel=1e-4)
+
+
+def test_a_sampled_reference_counts_whether_it_is_wanted_or_not():
+    model, batch = build_model(), make_batch((3, 3), (1, 1))
+    with torch.no_grad():
+        model.output.bias[EOS] = 99
+    for wanted in (True, False):
+        loss = risk(Judge(), risk_reference=wanted)(model, batch, Progress())
+        costs = [1 - Judge.score(output, output) / 100 for output in references(batch)]
+        assert loss.objective.item() == pytest.approx(sum(costs), abs=1e-5)
 
 
 def test_neighbours_change_nothing():
