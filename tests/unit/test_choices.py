@@ -234,6 +234,17 @@ def test_symbols_are_copied_where_most_of_them_can_be(tmp_path: Path) -> None:
     assert not copies(letters, "tokenizer.joint=false")
 
 
+def test_what_copies_gets_another_layer_and_more_dropout(tmp_path: Path) -> None:
+    few = replace(GERMAN, pairs=1000)
+    copying = choose(load(tmp_path), few).recipe.model
+    other = choose(load(tmp_path, "model.decoder.copy_attention=false"), few).recipe.model
+    assert (copying.decoder.num_layers, copying.dropout) == (2, 0.5)
+    assert (other.decoder.num_layers, other.dropout) == (1, 0.3)
+    given = choose(load(tmp_path, "model.decoder.copy_attention=true"), symbols(1000))
+    assert given.recipe.model == copying
+    assert given.reasons["model.dropout"] == "1,000 pairs of symbols, some of them copied"
+
+
 def test_few_words_take_few_pieces(tmp_path: Path) -> None:
     for words in (8000, 16_000, 16_001):
         side = replace(MULTI30K.src, distinct_words=words // 2)
