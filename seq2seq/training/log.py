@@ -19,11 +19,12 @@ class MetricsLog:
 
     Each has `kind` (`train`, `validation`, `average` or `alarm`) and `update`, all but alarms have
     `epoch` and `minutes` (of training, over all starts of the run). Those of training tell of the
-    updates since the one before: `loss` is the mean of what is minimised, `padding` the share of
-    positions of batches that hold no token, `loader_wait` the share of time in which nothing was
-    done but read the next batch, `splits` counts batches that were split in two for want of memory.
-    Only `gradient_norm` and, by part of the model, `gradient_norms` are those of the last update,
-    before they are clipped. Measures of validations are explained in `diagnosis`; where pairs are
+    updates since the one before: `loss` is the mean of what is minimised, `highest_loss` the
+    highest cross-entropy of an update, in nats per token, `padding` the share of positions of
+    batches that hold no token, `loader_wait` the share of time in which nothing was done but read
+    the next batch, `splits` counts batches that were split in two for want of memory. Only
+    `gradient_norm` and, by part of the model, `gradient_norms` are those of the last update, before
+    they are clipped. Measures of validations are explained in `diagnosis`; where pairs are
     streamed, `pairs` says what became of those that this pass has read so far. An `alarm` has a
     name and a `text`; after that of a loss or gradient that is `not_finite` the updates since the
     last good state are made and recorded again.
