@@ -245,6 +245,13 @@ def test_what_copies_gets_another_layer_and_more_dropout(tmp_path: Path) -> None
     assert given.reasons["model.dropout"] == "1,000 pairs of symbols, some of them copied"
 
 
+def test_german_inflection_gets_the_sizes_of_its_recipe(tmp_path: Path) -> None:
+    given = ["model.decoder.deep_output=true"]
+    chosen = choose(load(tmp_path, *given), GERMAN).recipe
+    shipped = load_recipe(ROOT / "recipes/characters/deu.yaml", check_files=False)
+    assert (chosen.tokenizer, chosen.model) == (shipped.tokenizer, shipped.model)
+
+
 def test_few_words_take_few_pieces(tmp_path: Path) -> None:
     for words in (8000, 16_000, 16_001):
         side = replace(MULTI30K.src, distinct_words=words // 2)
