@@ -154,6 +154,8 @@ def connected() -> Iterator[World]:
     if size == 1 or "MASTER_ADDR" not in os.environ:
         yield ALONE
         return
+    # What goes wrong is told once, by us; torch's own warning of a lost connection takes a page.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     import torch
     import torch.distributed as dist
     from torch.distributed.distributed_c10d import PrefixStore

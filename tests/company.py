@@ -39,6 +39,8 @@ def run_together(size: int, script: str, *words: str) -> list[tuple[int, str, st
     # This process may know where another checkout is, but not where the tests' own modules are.
     path = os.pathsep.join([str(TESTS), str(TESTS.parent)])
     shared = {"PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1"}
+    # The package sets it, but here torch is imported before.
+    shared |= {"TORCH_CPP_LOG_LEVEL": "ERROR"}
     shared |= {"MASTER_PORT": str(port), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size)}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,8 +14,8 @@ from seq2seq.prepare import prepare, preview
 from seq2seq.recipe import Recipe, Training, load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-TURKISH = Statistics(1000, FRENCH.src, FRENCH.tgt, 1)
-SCAN = Statistics(15_892, FRENCH.src, FRENCH.tgt, 0)
+TURKISH = replace(FRENCH, pairs=1000, shared_letters=1)
+SCAN = replace(FRENCH, pairs=15_892, shared_letters=0)
 SHIPPED = {
     "multi30k/en-de": MULTI30K,
     "multi30k/de-en": MULTI30K,

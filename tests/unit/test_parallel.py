@@ -1,6 +1,10 @@
 """What processes do together, each as a sum or a list that one process would have made."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -125,3 +129,37 @@ def test_a_process_alone_waits_for_nobody(
         weight.grad = torch.ones(2)
         world.sum_gradients([weight])
         assert weight.grad.tolist() == [1, 1]
+
+
+STORE = """
+import os, sys, time
+from seq2seq import parallel
+
+os.environ |= {"WORLD_SIZE": "2", "RANK": sys.argv[1]}
+try:
+    with parallel.connected():
+        if sys.argv[1] == "0":
+            os._exit(1)
+        import torch.distributed as dist
+        dist.distributed_c10d._get_default_store().get("what nobody sets")
+except dist.DistNetworkError:
+    print("lost")
+"""
+
+
+def test_a_connection_that_is_lost_takes_no_page_of_errors() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    shared = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", STORE, rank],
+            env=shared,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    )
+    first.communicate(timeout=100)
+    assert second.communicate(timeout=100) == ("lost\n", "")
