@@ -8,6 +8,7 @@ from torch import Tensor
 from seq2seq import recipe
 from seq2seq.search.beam import Best, Choice, beam_search
 from seq2seq.search.constraints import (
+    Allow,
     BanPhrases,
     Constraint,
     Follow,
@@ -20,7 +21,7 @@ from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.lexical import Required
 from seq2seq.search.loop import Bonus, StateT, Step
 from seq2seq.search.penalties import build_score
-from seq2seq.search.requests import Request, build_phrases
+from seq2seq.search.requests import Phrases, Request, build_phrases
 from seq2seq.search.sample import build_draws, sample
 
 MAX_PIECES = 1000
@@ -103,6 +104,9 @@ class Search:
         self, lengths: Tensor, limits: Tensor, requests: Sequence[Request], device: torch.device
     ) -> list[Constraint]:
         constraints = [*self.constraints]
+        if any(request.required for request in requests):
+            # Bans of a sentence stay: they are asked for as much as its phrases are.
+            constraints = [Allow(_required(requests, device), constraints)]
         fewest = torch.minimum(fewest_pieces(self.decoding, lengths), limits - 1)
         if fewest.any():
             constraints.append(MinLength(fewest.to(device)))
@@ -119,10 +123,14 @@ class Search:
 
     def _choice(self, requests: Sequence[Request], device: torch.device) -> Choice:
         if any(request.required for request in requests):
-            return Required(build_phrases([request.required for request in requests], device))
+            return Required(_required(requests, device))
         if self.decoding.diversity_groups > 1:
             return Diverse(self.decoding.diversity_groups, self.decoding.diversity_strength)
         return Best()
+
+
+def _required(requests: Sequence[Request], device: torch.device) -> Phrases:
+    return build_phrases([request.required for request in requests], device)
 
 
 def limit_lengths(decoding: recipe.Decoding, lengths: Tensor) -> Tensor:

@@ -151,6 +151,30 @@ class Prefix:
             log_probs.scatter_(1, wanted, asked)
 
 
+class Allow:
+    """Lets missing phrases begin and go on, whatever other constraints forbid there.
+
+    Args:
+        phrases: that are required, of each sentence.
+        others: these constraints.
+    """
+
+    def __init__(self, phrases: Phrases, others: Sequence[Constraint]) -> None:
+        self.phrases = phrases
+        self.others = others
+
+    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
+        """See `Constraint`."""
+        own = self.phrases.of(owners)
+        asked = own.begun(tokens) & own.places & ~own.within(tokens).unsqueeze(2)
+        following = own.ids.flatten(1)
+        before = log_probs.gather(1, following).masked_fill(~asked.flatten(1), float("-inf"))
+        for constraint in self.others:
+            constraint(log_probs, tokens, owners)
+        # Constraints make nothing likelier, so the greater one is what was there before.
+        log_probs.scatter_reduce_(1, following, before, "amax")
+
+
 def _forbid(log_probs: Tensor, tokens: Tensor, which: Tensor) -> None:
     """Forbid those of the tokens (N, C) of each row that are set in `which`, (N, C)."""
     values = torch.zeros_like(tokens, dtype=log_probs.dtype).masked_fill(which, float("-inf"))

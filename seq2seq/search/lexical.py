@@ -58,7 +58,7 @@ class Required:
     def _wanted(self, own: Phrases, begun: Tensor, met: Tensor, log_probs: Tensor) -> Tensor:
         """The next token of each missing phrase and the best of all, (N, C + 1)."""
         best = log_probs.argmax(dim=1, keepdim=True)
-        got = _longest(begun & _places(begun, own.lengths))
+        got = _longest(begun & own.places)
         following = own.ids.gather(2, got.unsqueeze(2)).squeeze(2)
         return torch.cat((torch.where(met, best, following), best), dim=1)
 
@@ -74,11 +74,6 @@ class Required:
         whole = (lengths * done).sum(dim=2)
         part = got.masked_fill(done, 0).amax(dim=2)
         return whole + part, lengths[:, :1].sum(dim=2)
-
-
-def _places(begun: Tensor, lengths: Tensor) -> Tensor:
-    """Where a token of a phrase stands at all, (N, C, L)."""
-    return torch.arange(begun.shape[2], device=begun.device) < lengths.unsqueeze(2)
 
 
 def _longest(begun: Tensor) -> Tensor:

@@ -56,6 +56,12 @@ class Phrases:
         """Those of sentences (B',), by their places."""
         return Phrases(self.ids[sentences], self.lengths[sentences])
 
+    @property
+    def places(self) -> Tensor:
+        """Where a token of a phrase stands at all, (B, C, L)."""
+        places = torch.arange(self.ids.shape[2], device=self.ids.device)
+        return places < self.lengths.unsqueeze(2)
+
     def begun(self, tokens: Tensor) -> Tensor:
         """Where tokens (B, t) end in the first k tokens of a phrase, (B, C, L) for k from 0."""
         length = tokens.shape[1]

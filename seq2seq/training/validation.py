@@ -1,6 +1,7 @@
 """What a model is worth on the development set."""
 
 import math
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +25,10 @@ LOWER_IS_BETTER = ("loss", "perplexity", *metrics.LOWER_IS_BETTER)
 """Measures that say how bad a model is."""
 
 BATCH_SIZE = 64
+
+MAX_LINKS = 2**22
+"""Pairs of a source and a target position read at a time, padding included. Development pairs may
+be of any length, and one of ten thousand words must not make its neighbours as long."""
 
 
 class DevScorer(Protocol):
@@ -58,7 +63,8 @@ class Validator:
         self.translate_and_score = translate_and_score
         self.world = world
         lengths = dev.src_lengths, dev.tgt_lengths
-        self.batches = Sampler(*lengths, BATCH_SIZE, "sentences", seed=0).batches(0)
+        batches = Sampler(*lengths, BATCH_SIZE, "sentences", seed=0).batches(0)
+        self.batches = [part for batch in batches for part in _cut(batch, *lengths)]
 
     def measure(self, model: Seq2Seq) -> tuple[dict[str, float], Rank]:
         """All measures by name, and what ranks the model by the early-stopping metric."""
@@ -122,3 +128,21 @@ class Validator:
             f"{src:,} source and {tgt:,} target tokens; leave it out, or lower the sizes under "
             "model"
         )
+
+
+def _cut(
+    batch: npt.NDArray[np.int64],
+    src_lengths: npt.NDArray[np.integer],
+    tgt_lengths: npt.NDArray[np.integer],
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Parts of a batch that aren't beyond `MAX_LINKS`, unless a single pair is."""
+    src, tgt = src_lengths[batch].tolist(), tgt_lengths[batch].tolist()
+    start = 0
+    for end in range(1, len(batch) + 1):
+        if (
+            end - start > 1
+            and (end - start) * max(src[start:end]) * max(tgt[start:end]) > MAX_LINKS
+        ):
+            yield batch[start : end - 1]
+            start = end - 1
+    yield batch[start:]

@@ -67,7 +67,7 @@ class Requests:
         target: of the target.
 
     Raises:
-        DataError: the glossary cannot be read, or has words that cannot be produced.
+        DataError: the glossary cannot be read, or has words that cannot be produced or are banned.
     """
 
     def __init__(self, decoding: recipe.Decoding, source: Tokenizer, target: Tokenizer) -> None:
@@ -84,6 +84,9 @@ class Requests:
             for phrase, ids in self.ids.items():
                 if UNK in ids:
                     text = "has characters that the model doesn't know; take it out"
+                    raise DataError(f"{path}: {phrase!r} {text}")
+                if any(_has(ids, other) for other in self.banned):
+                    text = "has what decoding.banned_phrases bans; drop one of them"
                     raise DataError(f"{path}: {phrase!r} {text}")
 
     def must_grant(self, *, prefixes: bool, constraints: bool) -> None:
@@ -150,9 +153,14 @@ def _must_agree(wish: Wish, required: Sequence[Ids], banned: Sequence[Ids]) -> N
     """See that no required phrase has a banned one in it."""
     for ids in required:
         for other in banned:
-            starts = range(len(ids) - len(other) + 1)
-            if any(list(ids[i : i + len(other)]) == list(other) for i in starts):
+            if _has(ids, other):
                 raise DataError(
                     f"line {wish.line}: a phrase that is required is banned, or has one in it that "
                     "is; drop one of them"
                 )
+
+
+def _has(ids: Ids, phrase: Ids) -> bool:
+    """Whether a phrase stands in ids."""
+    starts = range(len(ids) - len(phrase) + 1)
+    return any(list(ids[i : i + len(phrase)]) == list(phrase) for i in starts)

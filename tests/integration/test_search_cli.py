@@ -102,6 +102,10 @@ def test_glossary_and_banned_phrases(toy_run: Path, capsys: Capture) -> None:
     assert main(["translate", *words, "-i", "in"]) == 2
     message = "g.tsv: 'ß' has characters that the model doesn't know; take it out"
     assert capsys.readouterr().err.splitlines() == [message]
+    Path("g.tsv").write_text("3\t1 2 3\n")
+    assert main(["translate", *words, "-i", "in", "decoding.banned_phrases=['2']"]) == 2
+    message = "g.tsv: '1 2 3' has what decoding.banned_phrases bans; drop one of them"
+    assert capsys.readouterr().err.splitlines() == [message]
     Path("g.tsv").unlink()
     for command in (["translate", "-i", "in"], ["evaluate"]):
         assert main([*command, *words]) == 2

@@ -211,6 +211,27 @@ def test_what_is_asked_for_has_room_and_minima_give_way_to_maxima():
     assert len(found[2][0].tokens) == 1 or not found[2][0].complete
 
 
+@pytest.mark.parametrize("rule", [{"no_repeat_ngram": 1}, {"max_repeats": 1}, {"ban_unk": True}])
+def test_what_is_required_is_not_forbidden(rule):
+    model = build_model()
+    sources, lengths = random_source([4, 4, 4, 6])
+    requests = [
+        Request(required=[[4, 4, 4]]),
+        Request(required=[[5, 6, 5, 6], [6, 6]]),
+        Request(),
+        Request(prefix=[7, 7], required=[[7, 8], [8]], banned=[[8, 8]]),
+    ]
+    decoding = Decoding(n_best=5, max_length=14, **rule)
+    found = translate([model], sources, lengths, requests, decoding)
+    for request, hypotheses in zip(requests, found, strict=True):
+        assert hypotheses
+        for h in hypotheses:
+            assert all(oracles.has(h.tokens, ids) for ids in request.required)
+            assert not any(oracles.has(h.tokens, ids) for ids in request.banned)
+    alone = translate([model], sources[2:3], lengths[2:3], requests[2:3], decoding)
+    assert_same(found[2:3], alone)
+
+
 def test_samples_differ_and_their_seed_decides():
     model = build_model()
     sources, lengths = random_source([6, 6])
