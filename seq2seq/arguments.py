@@ -144,6 +144,8 @@ def load_decoding(arguments: Namespace) -> Decoding:
         raise UserError(
             "--seed: a search for the best draws nothing; leave it out, or take samples"
         )
+    if decoding.sampling and getattr(arguments, "beam_size", None) is not None:
+        raise UserError("--beam-size: samples have no beam; leave it out, or take no samples")
     return decoding
 
 
@@ -158,13 +160,20 @@ def add_evaluation(parser: argparse.ArgumentParser) -> None:
     text = "test for differences: paired bootstrap (default) or approximate randomisation"
     parser.add_argument("--paired", choices=("bs", "ar"), help=text)
     text = "trials of approximate randomisation (default: 10000)"
-    parser.add_argument("--trials", type=positive, default=10_000, metavar="N", help=text)
+    parser.add_argument("--trials", type=positive, metavar="N", help=text)
 
 
 def load_evaluation(arguments: Namespace) -> Evaluation:
-    """What `add_evaluation` took."""
+    """What `add_evaluation` took.
+
+    Raises:
+        UserError: something in it has no part in the rest.
+    """
     from seq2seq.recipe import Evaluation
     from seq2seq.settings import from_overrides
+
+    if arguments.trials is not None and arguments.paired != "ar":
+        raise UserError("--trials: are those of --paired ar; leave it out, or give that too")
 
     given = {
         "metrics": arguments.metrics and f"[{arguments.metrics}]",

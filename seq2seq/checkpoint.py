@@ -156,7 +156,8 @@ def load_values(path: Path) -> dict[str, Any]:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     try:
-        with told(path, "read"), safe_open(path, framework="pt") as file:
+        # For safetensors a file that may not be read is not there.
+        with told(path, "read"), path.open("rb"), safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             text = metadata.get(_VALUES, "{}")
             values, noted = json.loads(text), metadata.get(_VALUES_DIGEST)

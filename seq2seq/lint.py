@@ -126,7 +126,7 @@ def _lint_length(
     limit = training.max_updates or training.max_minutes or training.init_from
     if updates < FEW_UPDATES and limit is None:
         yield (
-            f"training.max_epochs: ends training after {total}, and attention takes some thousand; "
+            f"training.max_epochs: ends training after {total}, and learning takes some thousand; "
             "raise it, or lower training.batch_size"
         )
     if training.warmup_updates >= updates:

@@ -46,9 +46,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--train", type=Path, metavar="FILE", help=text)
     choices = ("text", "json", "markdown", "latex")
     text = "of the output (default: text)"
-    parser.add_argument("--format", choices=choices, default="text", help=text)
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--format", choices=choices, default="text", help=text)
     text = "the same as --format json"
-    parser.add_argument("--json", action="store_const", dest="format", const="json", help=text)
+    shown.add_argument("--json", action="store_const", dest="format", const="json", help=text)
 
 
 def run(arguments: Namespace) -> int:
@@ -90,7 +91,7 @@ def load_test(arguments: Namespace, section: Evaluation) -> PairedTest | None:
     from seq2seq.scoring.significance import PairedTest
 
     if arguments.paired == "ar":
-        return PairedTest("ar", arguments.trials)
+        return PairedTest("ar", arguments.trials or 10_000)
     if section.bootstrap > 1:
         return PairedTest("bs", section.bootstrap)
     if arguments.paired:

@@ -99,7 +99,8 @@ def _add_wishes(parser: Parser) -> None:
     group.add_argument("--prefix", metavar="FILE", help=text)
     text = "phrases that it must have, between tabs; better with a larger beam"
     group.add_argument("--constraints", metavar="FILE", help=text)
-    text = "phrases that it must not have, between tabs"
+    text = "phrases that it must not have, between tabs, in the pieces that the tokenizer makes of "
+    text += "them"
     group.add_argument("--banned", metavar="FILE", help=text)
 
 

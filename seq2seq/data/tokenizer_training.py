@@ -48,8 +48,8 @@ def train_tokenizers(read_pairs: PairsFactory, section: recipe.Tokenizer) -> Tok
         lines = (line for pair in pairs(2 * count, src_size + tgt_size) for line in pair)
         joint = _train(lines, section, "both sides")
         return Tokenizers(joint, joint)
-    src_model = _train((s for s, _ in pairs(count, src_size)), section, "source")
-    tgt_model = _train((t for _, t in pairs(count, tgt_size)), section, "target")
+    src_model = _train((s for s, _ in pairs(count, src_size)), section, "the source")
+    tgt_model = _train((t for _, t in pairs(count, tgt_size)), section, "the target")
     return Tokenizers(src_model, tgt_model)
 
 
@@ -101,11 +101,9 @@ def _explain(error: RuntimeError, section: recipe.Tokenizer, side: str) -> Excep
         found = re.search(r"\d+ vs (\d+)", message)
         needed = found[1] if found else "more"
         return DataError(
-            f"tokenizer.vocab_size: {section.vocab_size} is too small, the characters of the "
+            f"tokenizer.vocab_size: {section.vocab_size} is too small, the characters of "
             f"{side} need {needed} pieces; raise it or lower tokenizer.character_coverage"
         )
     if "sentences_.empty" in message or "all_chars_count" in message:
-        return DataError(
-            f"data.train: no text to train the tokenizer of the {side}; fill the files"
-        )
+        return DataError(f"data.train: no text to train the tokenizer of {side}; fill the files")
     return error

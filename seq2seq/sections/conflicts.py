@@ -305,9 +305,10 @@ def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:
 
 
 def _in_decoding(decoding: Decoding) -> Iterator[Conflict]:
-    if decoding.mbr is not None and decoding.beam_size == 1:
-        text = "there is nothing to choose from; set beam_size above 1, or null"
-        yield Conflict(text, "decoding.mbr", "decoding.beam_size")
+    width = "n_best" if decoding.sampling else "beam_size"
+    if decoding.mbr is not None and getattr(decoding, width) == 1:
+        text = f"there is nothing to choose from; set {width} above 1, or null"
+        yield Conflict(text, "decoding.mbr", f"decoding.{width}")
     if decoding.replace_unk and decoding.ban_unk:
         text = "there is no <unk> to replace; set ban_unk: false, or replace_unk: false"
         yield Conflict(text, "decoding.replace_unk", "decoding.ban_unk")

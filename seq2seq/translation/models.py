@@ -57,7 +57,8 @@ class Models:
 
         Raises:
             RunError: there is no trained model in one of the directories, they are of two kinds,
-                their target vocabularies differ, or there are more or fewer weights.
+                or translate in two directions, their target vocabularies differ, or there are more
+                or fewer weights.
             SettingsError: this machine has no such device.
         """
         if weights is not None and len(weights) != 1 + len(ensemble):
@@ -76,6 +77,7 @@ class Models:
                     f"{recipes[0].model.type}; only models of one type are an ensemble"
                 )
             check_pieces(run, own, runs[0], tokenizers[0])
+            _check_direction(run, recipe, runs[0], recipes[0])
         pairs = zip(runs, tokenizers, strict=True)
         networks = [run.load_model(own, checkpoint).to(where) for run, own in pairs]
         return cls(runs, recipes, tokenizers, networks, weights, where)
@@ -106,6 +108,16 @@ class Models:
     def target(self) -> Tokenizer:
         """What their output is written with."""
         return self.tokenizers[0].tgt
+
+
+def _check_direction(run: Run, recipe: Recipe, first: Run, other: Recipe) -> None:
+    """See that a run doesn't translate what another writes."""
+    src, tgt = recipe.data.src, recipe.data.tgt
+    if src != tgt and (src, tgt) == (other.data.tgt, other.data.src):
+        raise RunError(
+            f"{run.path}: translates {src} to {tgt}, {first.path} {tgt} to {src} (data.src, "
+            "data.tgt); only models of one direction are an ensemble"
+        )
 
 
 def check_pieces(run: Run, own: Tokenizers, first: Run, others: Tokenizers) -> None:

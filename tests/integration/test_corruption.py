@@ -193,6 +193,9 @@ def test_rights(finished: Case, unfinished: Case, capsys: Any) -> None:
         check_rights(unfinished, 0o444, name, capsys)
     for name in ("best.safetensors", "joint.model", "pairs.arrow", "scores.json", "recipe.yaml"):
         check_rights(finished, 0o000, name, capsys)
+    finished.reset()
+    (finished.run.path / "checkpoints/best.safetensors").chmod(0o000)
+    assert not finished.check("best.safetensors: cannot be read (permission denied); ", capsys)
 
 
 def check_rights(case: Case, rights: int, name: str, capsys: Any) -> None:

@@ -41,6 +41,26 @@ def judges(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     return runs
 
 
+def test_runs_of_two_directions_are_no_ensemble(judges: dict[str, Path], capsys: Capture) -> None:
+    one, (src, tgt) = judges["back"], ("in", "out")
+    Path("other").symlink_to(one)
+    Path("run").mkdir()
+    for path in one.iterdir():
+        if path.name != "recipe.yaml":
+            (Path("run") / path.name).symlink_to(path)
+    text = (one / "recipe.yaml").read_text()
+    assert "src: out" in text and "tgt: in" in text
+    text = text.replace("src: out", "src: in").replace("tgt: in", "tgt: out")
+    Path("run/recipe.yaml").write_text(text)
+    Path("in").write_text("1\n")
+    capsys.readouterr()
+    assert main(["translate", "run", "-i", "in", "--ensemble", "other"]) == 2
+    assert capsys.readouterr().err == (
+        f"other: translates {tgt} to {src}, run {src} to {tgt} (data.src, data.tgt); only models "
+        "of one direction are an ensemble\n"
+    )
+
+
 def digits(count: int, seed: int) -> list[str]:
     rng = random.Random(seed)
     return [" ".join(rng.choices("0123456789", k=rng.randint(1, 7))) for _ in range(count)]

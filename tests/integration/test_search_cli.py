@@ -78,6 +78,12 @@ def test_samples_by_their_options(toy_run: Path, capsys: pytest.CaptureFixture[s
         "samples",
         ("--sample", "2", "--n-best", "3"): "seq2seq translate: argument --n-best: not allowed "
         "with argument --sample; see seq2seq translate --help",
+        (
+            "--sample",
+            "2",
+            "--beam-size",
+            "3",
+        ): "--beam-size: samples have no beam; leave it out, or take no samples",
         ("--sample", "0"): "seq2seq translate: argument --sample: must be a whole number above 0, "
         "not '0'; see seq2seq translate --help",
         ("--sample", "2", "decoding.sampling=false"): "command line: decoding.sampling: given "

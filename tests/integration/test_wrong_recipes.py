@@ -559,6 +559,10 @@ WRONG = {
         "decoding: {mbr: chrf, beam_size: 1}\n",
         ["x.yaml:2: decoding.mbr: there is nothing to choose from; set beam_size above 1, or null"],
     ),
+    "one sample to choose from": Wrong(
+        "decoding: {mbr: chrf, sampling: true}\n",
+        ["x.yaml:2: decoding.mbr: there is nothing to choose from; set n_best above 1, or null"],
+    ),
     "nothing to replace": Wrong(
         "decoding: {replace_unk: true}\n",
         [

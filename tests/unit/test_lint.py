@@ -105,7 +105,7 @@ IN_CORPUS: dict[str, tuple[list[str], Statistics, str]] = {
     "few updates": (
         ["training.max_epochs=2"],
         MULTI30K,
-        "training.max_epochs: ends training after 906 updates, and attention takes some thousand",
+        "training.max_epochs: ends training after 906 updates, and learning takes some thousand",
     ),
     "long warm-up": (
         ["training.warmup_updates=9000", "training.max_epochs=10"],

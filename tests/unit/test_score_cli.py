@@ -203,6 +203,11 @@ def test_copies_of_the_source_are_counted(capsys: Capture) -> None:
 
 @pytest.mark.parametrize(("words", "message"), [
     ("score a ref --paired bs", "--paired: compares systems; name others with --systems"),
+    ("compare a b ref --trials 9",
+     "--trials: are those of --paired ar; leave it out, or give that too"),
+    ("score a ref --format latex --json",
+     "seq2seq score: argument --json: not allowed with argument --format; see seq2seq score "
+     "--help"),
     ("score a ref --train ref", "--train: says how frequent words are; give --by rarity too"),
     ("score a ref --systems b a", "a: given twice as a system; name each once"),
     ("score a ref --baseline a", "a: given twice as a system; name each once"),

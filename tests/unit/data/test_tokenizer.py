@@ -117,7 +117,7 @@ def test_vocabulary_smaller_than_the_alphabet(kind):
 
 @pytest.mark.parametrize("lines", [[], ["", " "]])
 def test_no_text_to_train_on(lines):
-    with pytest.raises(DataError, match="no text to train"):
+    with pytest.raises(DataError, match="no text to train the tokenizer of both sides; "):
         train(lines=lines)
 
 
@@ -148,12 +148,12 @@ def test_no_more_text_is_learnt_than_fits(lines, size, joint, monkeypatch):
     pairs = [(f"{i:04}", f"ä{i:06}") for i in range(500)]
     train_tokenizers(lambda: iter(pairs), Section(joint=joint, type="bpe"))
     for side, text in learnt.items():
-        whole = {"source": 4, "target": 8, "both sides": 12}[side] * 500
+        whole = {"the source": 4, "the target": 8, "both sides": 12}[side] * 500
         all_lines = 1000 if joint else 500
         taken = sum(len(line.encode()) for line in text)
         assert taken <= size and len(text) <= lines
         assert len(text) >= 0.95 * min(all_lines, lines, all_lines * size / whole)
-    assert set(learnt) == ({"both sides"} if joint else {"source", "target"})
+    assert set(learnt) == ({"both sides"} if joint else {"the source", "the target"})
 
 
 def test_separate_models_learn_their_side_only(tmp_path):
