@@ -20,11 +20,14 @@ HELP = "say how likely a run holds given translations to be"
 DESCRIPTION = """
 Say how likely a run holds each line of TGT to be as the translation of the same line of SRC, for
 reranking and cleaning: natural log-probability, tab, perplexity of its pieces (end mark counted).
-Without files, pairs are read from standard input, source and target between a tab. A language model
-reads the lines of one file, or of standard input. Those of all lines together are told on stderr.
+Without files, pairs are read from standard input, source and target between a tab; as the name of
+one file, - is standard input. A language model reads the lines of one file, or of standard input.
+Those of all lines together are told on stderr.
 """
 EXAMPLE = "seq2seq probability runs/quickstart input.en output.de"
 LOG = False
+
+STDIN = Path("-")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -53,9 +56,11 @@ def run(arguments: Namespace) -> int:
                 f"seq2seq probability: {arguments.run} is a language model and reads no source; "
                 "give one file"
             )
-        pairs = _read_texts(arguments.src)
+        pairs: Iterator[tuple[str, str]] = (("", line) for line in _read(arguments.src))
     elif arguments.src is not None and arguments.tgt is None:
         raise UserError("seq2seq probability: give SRC and TGT, or pairs on standard input")
+    elif STDIN == arguments.src == arguments.tgt:
+        raise UserError("-: standard input can be read once only; name a file for the other")
     else:
         pairs = _read_pairs(arguments.src, arguments.tgt)
     from seq2seq.probability import find_probabilities, perplexity
@@ -100,27 +105,27 @@ def _format(one: Probability, arguments: Namespace, reads_source: bool) -> str:
     return "\t".join([*cells, shown] if shown else cells)
 
 
-def _read_texts(path: Path | None) -> Iterator[tuple[str, str]]:
+def _read(path: Path | None) -> Iterator[str]:
     from seq2seq.data.corpus import read_lines
 
-    lines = read_lines(sys.stdin.buffer, "standard input") if path is None else read_lines(path)
-    return (("", line) for line in lines)
+    if path is None or path == STDIN:
+        return read_lines(sys.stdin.buffer, "standard input")
+    return read_lines(path)
 
 
 def _read_pairs(src: Path | None, tgt: Path | None) -> Iterator[tuple[str, str]]:
-    from seq2seq.data.corpus import read_lines
-
     if src is None or tgt is None:
-        for number, line in enumerate(read_lines(sys.stdin.buffer, "standard input"), 1):
+        for number, line in enumerate(_read(None), 1):
             cells = line.split("\t")
             if len(cells) != 2:
                 what = f"standard input:{number}: {len(cells)} columns"
                 raise DataError(f"{what}; give source and target with one tab between them")
             yield cells[0], cells[1]
         return
-    for number, (one, other) in enumerate(zip_longest(read_lines(src), read_lines(tgt)), 1):
+    for number, (one, other) in enumerate(zip_longest(_read(src), _read(tgt)), 1):
         if one is None or other is None:
-            shorter, longer = (src, tgt) if one is None else (tgt, src)
+            names = ["standard input" if path == STDIN else path for path in (src, tgt)]
+            shorter, longer = names if one is None else reversed(names)
             raise DataError(
                 f"{shorter}: ends after {number - 1} lines, but {longer} goes on; the two must "
                 "match line by line"

@@ -380,14 +380,25 @@ def test_probability_is_that_of_the_search(
 def test_probability_of_what_comes_in(
     toy_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    def told(content: bytes) -> int:
+    def told(content: bytes, *files: str) -> int:
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
-        return main(["probability", str(toy_run)])
+        return main(["probability", str(toy_run), *files])
 
     assert told("1 2\t2 1\n\t\n😀\t\n\t3\n".encode()) == 0
     assert capsys.readouterr().out.count("\n") == 4
     assert told(b"1\t1\n2\n") == 2
     message = "standard input:2: 1 columns; give source and target with one tab between them\n"
+    assert capsys.readouterr() == ("", message)
+    assert told(b"1 2\t2 1\n3\t3\n") == 0
+    expected = capsys.readouterr()
+    Path("src").write_text("1 2\n3\n")
+    assert told(b"2 1\n3\n", "src", "-") == 0
+    assert capsys.readouterr() == expected
+    assert told(b"2 1\n", "src", "-") == 2
+    message = "standard input: ends after 1 lines, but src goes on; the two must match line by line"
+    assert capsys.readouterr().err == f"{message}\n"
+    assert told(b"", "-", "-") == 2
+    message = "-: standard input can be read once only; name a file for the other\n"
     assert capsys.readouterr() == ("", message)
 
 
