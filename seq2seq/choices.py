@@ -309,7 +309,7 @@ def choose(
 ) -> Completed:
     """Complete a recipe for a corpus.
 
-    A choice that conflicts with what is given, or with another choice, is dropped; the key then
+    A choice that conflicts with what is given, or with another choice, is not made; the key then
     has the default of its section, with which the recipe was found to be free of conflicts.
 
     Args:
@@ -321,15 +321,16 @@ def choose(
         kept: choices that stay as they were made, by key, although what they depend on may change.
     """
     is_open = set(open_keys(recipe))
-    choices = {c.key: c for c in _rules(recipe, corpus, is_open, batch_size) if c.key in is_open}
-    if first is not None:
-        reason = f"as in {recipe.training.init_from}"
-        for key in choices:
-            if key.startswith(("model.", "tokenizer.")) and key != "model.dropout":
-                choices[key] = Choice(key, _value(first, key.split(".")), reason)
-    for key in kept.keys() & choices.keys():
-        choices[key] = replace(choices[key], value=kept[key])
     while True:
+        choices = {c.key: c for c in _rules(recipe, corpus, is_open, batch_size)}
+        choices = {key: choice for key, choice in choices.items() if key in is_open}
+        if first is not None:
+            reason = f"as in {recipe.training.init_from}"
+            for key in choices:
+                if key.startswith(("model.", "tokenizer.")) and key != "model.dropout":
+                    choices[key] = Choice(key, _value(first, key.split(".")), reason)
+        for key in kept.keys() & choices.keys():
+            choices[key] = replace(choices[key], value=kept[key])
         complete = recipe
         for choice in choices.values():
             complete = _replaced(complete, choice.key.split("."), choice.value)
@@ -338,7 +339,8 @@ def choose(
         forbidden = next((key for key in keys if key in choices), None)
         if forbidden is None:
             return Completed(complete, {key: choice.reason for key, choice in choices.items()})
-        del choices[forbidden]
+        # What else is chosen may go by it.
+        is_open.remove(forbidden)
 
 
 def _replaced(section: AnySection, path: list[str], value: Any) -> AnySection:

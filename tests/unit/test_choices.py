@@ -245,6 +245,18 @@ def test_what_copies_gets_another_layer_and_more_dropout(tmp_path: Path) -> None
     assert given.reasons["model.dropout"] == "1,000 pairs of symbols, some of them copied"
 
 
+@pytest.mark.parametrize(
+    "given", ["model.decoder.attention=monotonic", "decoding.shortlist=9", "tokenizer.joint=false"]
+)
+def test_where_nothing_can_be_copied_sizes_are_those_of_other_symbols(
+    given: str, tmp_path: Path
+) -> None:
+    found = choose(load(tmp_path, given), replace(GERMAN, pairs=1000))
+    assert not found.recipe.model.decoder.copy_attention
+    assert (found.recipe.model.decoder.num_layers, found.recipe.model.dropout) == (1, 0.3)
+    assert found.reasons["model.dropout"] == "1,000 pairs of symbols"
+
+
 def test_german_inflection_gets_the_sizes_of_its_recipe(tmp_path: Path) -> None:
     given = ["model.decoder.deep_output=true"]
     chosen = choose(load(tmp_path, *given), GERMAN).recipe
