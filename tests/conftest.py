@@ -28,3 +28,17 @@ def doubles():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="session")
+def translator(toy_run: Path):
+    """What translates with the run of the toy task; not to be changed."""
+    from seq2seq.translate import Translator
+
+    return Translator.load(toy_run)
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)

@@ -14,9 +14,7 @@ from seq2seq.translate import Translator
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def digits(count: int, seed: int = 1) -> list[str]:

@@ -17,9 +17,7 @@ Capture = pytest.CaptureFixture[str]
 COMMAND = [sys.executable, "-m", "seq2seq", "translate"]
 
 
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def translated(run: Path, lines: list[str], *options: str) -> list[str]:

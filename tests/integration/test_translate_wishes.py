@@ -19,14 +19,7 @@ from seq2seq.translate import Translator
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def translator(toy_run: Path) -> Translator:
-    return Translator.load(toy_run)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 @pytest.fixture(scope="module")

@@ -38,9 +38,7 @@ def make_pairs(count: int, seed: int = 1) -> list[tuple[str, str]]:
     return [(sentence, sentence[::-1]) for sentence in sentences]
 
 
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 @pytest.fixture

@@ -40,15 +40,6 @@ def plain_loss(output, features, targets, smoothing):
     )
 
 
-@pytest.fixture(params=[(1, 1), (4, 1), (4, 4), (TOKENS, 1), (100, 64)])
-def chunk(request, monkeypatch):
-    """Tokens at a time, and the multiple they are filled up to."""
-    size, multiple = request.param
-    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", size * VOCAB + VOCAB - 1)
-    monkeypatch.setattr(loss_module, "ROW_MULTIPLE", multiple)
-    return request.param
-
-
 @every_smoothing
 def test_the_loss_is_the_sum_by_hand(chunk, smoothing):
     output, features, targets = build()

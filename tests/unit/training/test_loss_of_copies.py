@@ -62,15 +62,6 @@ class Case:
             torch.testing.assert_close(our, their, **tolerances)
 
 
-@pytest.fixture(params=[(1, 1), (4, 1), (4, 4), (TOKENS, 1), (100, 64)])
-def chunk(request, monkeypatch):
-    """Tokens at a time, and the multiple they are filled up to."""
-    size, multiple = request.param
-    monkeypatch.setattr(loss_module, "CHUNK_ENTRIES", size * VOCAB + VOCAB - 1)
-    monkeypatch.setattr(loss_module, "ROW_MULTIPLE", multiple)
-    return request.param
-
-
 @every_smoothing
 @pytest.mark.parametrize("passes", [1, 2])
 def test_loss_and_gradients_are_those_of_autograd(chunk, smoothing, passes):
