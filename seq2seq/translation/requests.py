@@ -122,25 +122,28 @@ class Requests:
         if self.glossary is not None:
             text = line.lower() if self.lowercase else line
             required += [self.ids[phrase] for phrase in self.glossary.find(text)]
-        required += [self._known(phrase, wish.line) for phrase in wish.required if phrase.strip()]
+        required += [
+            self._known(phrase, f"constraints, line {wish.line}")
+            for phrase in wish.required
+            if phrase.strip()
+        ]
         banned = [*self.banned, *self._producible(wish.banned)]
         if wish.required or wish.banned:
             _must_agree(wish, required, banned)
         prefix = wish.prefix.strip(" \t")
         return Request(
-            prefix=self._known(prefix, wish.line) if prefix else (),
+            prefix=self._known(prefix, f"prefixes, line {wish.line}") if prefix else (),
             whole=bool(prefix) and wish.prefix[-1] in " \t",
             required=[ids for i, ids in enumerate(required) if ids not in required[:i]],
             banned=banned,
             key=int(digest(line.encode())[:15], 16),
         )
 
-    def _known(self, phrase: str, line: int) -> Ids:
+    def _known(self, phrase: str, place: str) -> Ids:
         (ids,) = self.target.encode([phrase])
         if UNK in ids:
             raise DataError(
-                f"line {line}: what is asked for, {phrase!r}, has characters that the model "
-                "doesn't know; change it"
+                f"{place}: {phrase!r} has characters that the model doesn't know; change it"
             )
         return ids
 
@@ -155,7 +158,7 @@ def _must_agree(wish: Wish, required: Sequence[Ids], banned: Sequence[Ids]) -> N
         for other in banned:
             if _has(ids, other):
                 raise DataError(
-                    f"line {wish.line}: a phrase that is required is banned, or has one in it that "
+                    f"constraints, line {wish.line}: a phrase is banned, or has one in it that "
                     "is; drop one of them"
                 )
 

@@ -199,12 +199,12 @@ def test_mistakes(toy_run: Path, backwards: Path, capsys: Capture) -> None:
     once = "seq2seq translate: standard input can be read once only; name files for the others"
     for options, message in {
         ("--prefix", "p"): "p: has no line 2, but in goes on; the two must match line by line",
-        ("--prefix", "unknown"): "line 2: what is asked for, '\u00df x', has characters that the "
+        ("--prefix", "unknown"): "prefixes, line 2: '\u00df x' has characters that the model "
+        "doesn't know; change it",
+        ("--constraints", "unknown"): "constraints, line 2: '\u00df x' has characters that the "
         "model doesn't know; change it",
-        ("--constraints", "unknown"): "line 2: what is asked for, '\u00df x', has characters that "
-        "the model doesn't know; change it",
-        ("--constraints", "c", "--banned", "b"): "line 1: a phrase that is required is banned, or "
-        "has one in it that is; drop one of them",
+        ("--constraints", "c", "--banned", "b"): "constraints, line 1: a phrase is banned, or has "
+        "one in it that is; drop one of them",
         ("--constraints", "c", "decoding.sampling=true"): "constraints: required phrases have no "
         "part in decoding.sampling; leave them out, or set it to false",
         ("--constraints", "c", "decoding.diversity_groups=5"): "constraints: required phrases have "
@@ -258,5 +258,5 @@ def test_any_bytes_are_granted_or_refused_in_one_line(
         if status == 0:
             assert (lines.count(b"\n"), errors) == (count, "")
         else:
-            assert re.fullmatch(r"(p:|line )\d+: .+; .+\n", errors)
+            assert re.fullmatch(r"(p:|(prefixes|constraints), line )\d+: .+; .+\n", errors)
     assert min(endings.values()) > 3
