@@ -88,7 +88,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--alignments", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="write JSON lines")
     text = "draw the attention of each best translation into a folder, a .pdf file or, of a single "
-    text += "line, a .png or .svg file"
+    text += "line, a picture (.png, .svg, .jpg)"
     parser.add_argument("--attention-plot", type=Path, metavar="DIR|FILE", help=text)
 
 

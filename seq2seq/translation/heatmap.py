@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     Draw = Callable[[int, Figure], None]
 
-PICTURES = (".png", ".svg")
-"""Files that hold one picture."""
-
 _FONT = "DejaVu Sans"
 _WIDE_FONTS = [
     *("CJK", "Noto", "Unicode", "Fallback", "WenQuanYi", "YaHei", "PingFang", "Hiragino"),
@@ -39,39 +36,41 @@ _CELL, _LARGEST = 0.3, 60.0
 def open_pictures(path: Path) -> Iterator[Draw]:
     """Give a function that puts a picture, with its number, where `path` says.
 
-    A name that ends in .pdf is a file with a page for each, one in .png or .svg a single picture,
-    any other a folder.
+    A name that ends in .pdf is a file with a page for each, one in .png, .svg or what else
+    matplotlib can write a single picture, any other a folder.
 
     Raises:
         UserError: matplotlib is missing, the place cannot be written, or there is no place for
             another picture.
     """
     try:
+        from matplotlib.backend_bases import FigureCanvasBase
         from matplotlib.backends.backend_pdf import PdfPages
     except ImportError:
         raise UserError(f"{path}: needs matplotlib; pip install matplotlib") from None
     kind, numbers = path.suffix.lower(), set()
+    is_picture = kind[1:] in FigureCanvasBase.get_supported_filetypes().keys() - {"pdf"}
     with ExitStack() as stack:
         pages: Any = None
         try:
             if kind == ".pdf":
                 path.open("ab").close()
                 pages = stack.enter_context(PdfPages(path))
-            elif kind not in PICTURES:
+            elif not is_picture:
                 path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(path, error) from None
 
         def draw(number: int, figure: Figure) -> None:
             numbers.add(number)
-            if kind in PICTURES and len(numbers) > 1:
+            if is_picture and len(numbers) > 1:
                 what = "holds one picture, but there are more lines"
                 raise UserError(f"{path}: {what}; name a folder or a .pdf file")
             try:
                 if pages is not None:
                     pages.savefig(figure)
                 else:
-                    file = path if kind in PICTURES else path / f"{number:06}.png"
+                    file = path if is_picture else path / f"{number:06}.png"
                     figure.savefig(file)
             except OSError as error:
                 raise _unwritable(path, error) from None
