@@ -8,11 +8,12 @@ as a private character.
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -25,6 +26,8 @@ _SPACE_IN_TEXT = "\uf581"
 _SETTINGS = "tokenizer.json"
 _MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _SPECIAL = {PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}
+_FEW = 16
+"""Texts that SentencePiece has done one by one before it has started the threads for a list."""
 
 
 class Tokenizer:
@@ -87,9 +90,8 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of texts, without special ones but `UNK`."""
-        ids: list[list[int]] = self._processor.encode(
-            [prepare_text(text, self.lowercase) for text in texts]
-        )
+        prepared = [prepare_text(text, self.lowercase) for text in texts]
+        ids: list[list[int]] = _of_each(self._processor.encode, prepared)
         if self._is_renumbered:
             ids = [[self._to_ours[i] for i in row] for row in ids]
         return [row[::-1] for row in ids] if self.is_reversed else ids
@@ -125,7 +127,8 @@ class Tokenizer:
         """Texts of ids; special ids give nothing, but `UNK` gives `<unk>`."""
         rows = [[self._to_theirs[i] for i in row] for row in ids] if self._is_renumbered else ids
         rows = [row[::-1] for row in rows] if self.is_reversed else rows
-        texts = self._processor.decode([[int(i) for i in row if i >= 0] for row in rows])
+        known = [[int(i) for i in row if i >= 0] for row in rows]
+        texts: list[str] = _of_each(self._processor.decode, known)
         return [text.strip(" ").replace(_SPACE_IN_TEXT, SPACE) for text in texts]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
@@ -273,6 +276,13 @@ def prepare_text(text: str, lowercase: bool) -> str:
     if lowercase:
         text = text.lower()
     return text.replace("\t", " ").replace("\0", " ").replace(SPACE, _SPACE_IN_TEXT)
+
+
+def _of_each(function: Callable[[Any], Any], inputs: list[Any]) -> list[Any]:
+    """What a function of SentencePiece gives for each input."""
+    if len(inputs) > _FEW:
+        return list(function(inputs))
+    return [function(one) for one in inputs]
 
 
 def _model_type(model: bytes) -> str:

@@ -69,6 +69,16 @@ def test_special_ids_are_fixed_and_silent(kind, tokenizers):
 
 
 @pytest.mark.parametrize("kind", TYPES)
+def test_many_texts_at_once_are_as_one_by_one(kind, tokenizers):
+    tokenizer = tokenizers[kind]
+    texts = ["", *LINES, "  ", "Ω", *LINES] * 3
+    ids = tokenizer.encode(texts)
+    assert [tokenizer.encode([text])[0] for text in texts] == ids
+    assert [tokenizer.decode([row])[0] for row in ids] == tokenizer.decode(ids)
+    assert tokenizer.encode([]) == tokenizer.decode([]) == []
+
+
+@pytest.mark.parametrize("kind", TYPES)
 def test_unknown_characters_show_as_unk(kind, tokenizers):
     tokenizer = tokenizers[kind]
     ids = tokenizer.encode([f"{WORDS[0]} \u2603 {WORDS[1]}"])[0]
