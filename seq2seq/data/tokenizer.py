@@ -280,9 +280,10 @@ def prepare_text(text: str, lowercase: bool) -> str:
 
 def _of_each(function: Callable[[Any], Any], inputs: list[Any]) -> list[Any]:
     """What a function of SentencePiece gives for each input."""
-    if len(inputs) > _FEW:
-        return list(function(inputs))
-    return [function(one) for one in inputs]
+    if len(inputs) <= _FEW:
+        return [function(one) for one in inputs]
+    outputs: list[Any] = function(inputs)
+    return outputs
 
 
 def _model_type(model: bytes) -> str:

@@ -37,7 +37,7 @@ def open_pictures(path: Path) -> Iterator[Draw]:
     """Give a function that puts a picture, with its number, where `path` says.
 
     A name that ends in .pdf is a file with a page for each, one in .png, .svg or what else
-    matplotlib can write a single picture, any other a folder.
+    matplotlib writes by itself a single picture, any other a folder.
 
     Raises:
         UserError: matplotlib is missing, the place cannot be written, or there is no place for
@@ -49,7 +49,8 @@ def open_pictures(path: Path) -> Iterator[Draw]:
     except ImportError:
         raise UserError(f"{path}: needs matplotlib; pip install matplotlib") from None
     kind, numbers = path.suffix.lower(), set()
-    is_picture = kind[1:] in FigureCanvasBase.get_supported_filetypes().keys() - {"pdf"}
+    # PGF needs a LaTeX on the machine.
+    is_picture = kind[1:] in FigureCanvasBase.get_supported_filetypes().keys() - {"pdf", "pgf"}
     with ExitStack() as stack:
         pages: Any = None
         try:

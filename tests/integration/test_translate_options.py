@@ -424,7 +424,8 @@ def test_a_picture_for_each_sentence(toy_run: Path, capsys: Capture) -> None:
     assert errors.count("\n") == 1
     assert translated(toy_run, lines, "--attention-plot", "all.pdf") == plain
     assert translated(toy_run, lines[:1], "--attention-plot", "one.jpg") == plain[:1]
-    assert Path("all.pdf").is_file() and Path("one.jpg").is_file()
+    assert translated(toy_run, lines[:1], "--attention-plot", "a.pgf") == plain[:1]
+    assert Path("all.pdf").is_file() and Path("one.jpg").is_file() and Path("a.pgf").is_dir()
 
 
 def test_minimum_bayes_risk_chooses_among_the_n_best(
