@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.model.initialise import init_recurrent, set_forget_bias
+from seq2seq.model.loop import loop
 from seq2seq.model.scan import linear_scan
 
 State = tuple[Tensor, ...]
@@ -91,13 +92,14 @@ def unroll(
 ) -> tuple[Tensor, State]:
     """Take one step after the other over x (B, T, G·H); the state stays at steps not real."""
     outputs = []
-    for t, one in enumerate(x.unbind(1)):
-        after = step(one, state)
-        if real is not None:
-            here = real[:, t : t + 1]
-            after = tuple(torch.where(here, *both) for both in zip(after, state, strict=True))
-        state = after
-        outputs.append(state[0])
+    with loop(x.shape[1]):
+        for t, one in enumerate(x.unbind(1)):
+            after = step(one, state)
+            if real is not None:
+                here = real[:, t : t + 1]
+                after = tuple(torch.where(here, *both) for both in zip(after, state, strict=True))
+            state = after
+            outputs.append(state[0])
     return torch.stack(outputs, dim=1).to(x.dtype), state
 
 

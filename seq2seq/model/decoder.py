@@ -16,6 +16,7 @@ from seq2seq.model.cells import Noise, State
 from seq2seq.model.dropout import Dropout, Dropouts
 from seq2seq.model.embedding import Embedding
 from seq2seq.model.initialise import init_linear
+from seq2seq.model.loop import loop
 from seq2seq.model.memory import Memory
 from seq2seq.model.recurrent import Recurrent
 
@@ -157,10 +158,11 @@ class Decoder(nn.Module):
         if not self.input_feeding:
             return self._run(embedded, state, drops)
         features, weights = [], []
-        for step in embedded.split(1, dim=1):
-            feature, state = self._run(step, state, drops)
-            features.append(feature)
-            weights.append(state.weights)
+        with loop(embedded.shape[1]):
+            for step in embedded.split(1, dim=1):
+                feature, state = self._run(step, state, drops)
+                features.append(feature)
+                weights.append(state.weights)
         return torch.cat(features, dim=1), replace(state, weights=join_steps(weights))
 
     def _draw(self, embedded: Tensor) -> _Drops:
@@ -213,12 +215,13 @@ class Decoder(nn.Module):
         """The same, with a second transition that begins where the first ended."""
         assert self.second is not None
         steps, weights = [], []
-        for step in torch.split(inputs, 1, dim=1):
-            _, context, state = self._look(step, state, drops)
-            hidden, lower = self.second(context, state.lower, noise=drops.second)
-            state = replace(state, lower=lower)
-            steps.append((hidden, context))
-            weights.append(state.weights)
+        with loop(inputs.shape[1]):
+            for step in torch.split(inputs, 1, dim=1):
+                _, context, state = self._look(step, state, drops)
+                hidden, lower = self.second(context, state.lower, noise=drops.second)
+                state = replace(state, lower=lower)
+                steps.append((hidden, context))
+                weights.append(state.weights)
         hiddens, contexts = (torch.cat(parts, dim=1) for parts in zip(*steps, strict=True))
         return self.dropout(hiddens), contexts, replace(state, weights=join_steps(weights))
 

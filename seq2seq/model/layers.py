@@ -39,7 +39,8 @@ MODES: dict[str, tuple[Callable[..., tuple[Tensor, ...]], Step]] = {
 class FusedLayers(nn.RNNBase):
     """Layers that torch runs over all steps in one call.
 
-    Only noise in the hidden state has no place in that call; then one layer runs step by step.
+    Noise in the hidden state has no place in that call, and there is nothing to fuse in a single
+    step; then each layer runs step by step.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class FusedLayers(nn.RNNBase):
         self, inputs: Tensor, state: State, lengths: Tensor | None, noise: Noise
     ) -> tuple[Tensor, State]:
         """As all layers; sequences are packed only if lengths differ, as that takes longer."""
-        if noise.hidden:
+        if noise.hidden or _is_one_step(inputs):
             return self._unroll(inputs, state, lengths, noise)
         if lengths is None:
             return self._call((inputs,), state, noise, True)
@@ -106,8 +107,6 @@ class FusedLayers(nn.RNNBase):
     def _unroll(
         self, inputs: Tensor, state: State, lengths: Tensor | None, noise: Noise
     ) -> tuple[Tensor, State]:
-        assert self.num_layers == 1
-
         def build_run(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Run:
             take = MODES[self.mode][1]
 
@@ -122,7 +121,25 @@ class FusedLayers(nn.RNNBase):
             return run
 
         runs = [build_run(*weights) for weights in self.all_weights]
-        return run_directions(runs, inputs, state, lengths, noise)
+        directions = len(runs) // self.num_layers
+        finals = []
+        for first in range(0, len(runs), directions):
+            part = slice(first, first + directions)
+            if first:
+                inputs = F.dropout(inputs, self.dropout, self.training)
+            start = tuple(each[part] for each in state)
+            inputs, final = run_directions(runs[part], inputs, start, lengths, noise)
+            finals.append(final)
+        return inputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+
+def _is_one_step(inputs: Tensor) -> bool:
+    """Whether this is a step of a loop in training on the CPU (see `loop`), or as good as one.
+
+    torch's own call would take products for the gradients of its weights there; on a GPU, where
+    the number of kernels counts, it is the faster one.
+    """
+    return inputs.shape[1] == 1 and torch.is_grad_enabled() and inputs.device.type == "cpu"
 
 
 @contextmanager

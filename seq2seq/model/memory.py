@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seq2seq.model.loop import loop
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -91,10 +93,11 @@ class Attention(nn.Module, ABC):
         if past is None:
             return Attended(*self._read(query, memory, None), None)
         steps = []
-        for step in torch.split(query, 1, dim=1):
-            contexts, weights = self._read(step, memory, past)
-            past = self.remember(past, weights[:, 0])
-            steps.append((contexts, weights))
+        with loop(query.shape[1]):
+            for step in torch.split(query, 1, dim=1):
+                contexts, weights = self._read(step, memory, past)
+                past = self.remember(past, weights[:, 0])
+                steps.append((contexts, weights))
         contexts, weights = (torch.cat(parts, dim=1) for parts in zip(*steps, strict=True))
         return Attended(contexts, weights, past)
 
