@@ -64,15 +64,15 @@ def test_noise_within_the_loop_is_in_the_gradients(feeding, monkeypatch):
 
 
 class ProductsOf(TorchDispatchMode):
-    """Counts the matrix products of a shape."""
+    """Counts the matrix products of some shapes."""
 
-    def __init__(self, shape):
+    def __init__(self, *shapes):
         super().__init__()
-        self.shape, self.count = shape, 0
+        self.shapes, self.count = shapes, 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        if "mm" in func.__name__ and tuple(result.shape) == self.shape:
+        if "mm" in func.__name__ and tuple(result.shape) in self.shapes:
             self.count += 1
         return result
 
@@ -86,6 +86,25 @@ def test_each_weight_takes_one_product_however_long_the_loop(feeding, steps):
         gradients(model, steps=steps)
     # The second transition of a conditional decoder has such a weight too.
     assert products.count == {"input": 1, "conditional": 2}[feeding]
+
+
+@pytest.mark.parametrize("feeding", ["input", "conditional"])
+@pytest.mark.parametrize("steps", [2, 9])
+def test_so_do_keys_and_values(feeding, steps):
+    model = build_model(decoder={"feeding": feeding, "num_layers": 1})
+    with ProductsOf((3, 4, 6), (3, 6, 4)) as products:
+        gradients(model, steps=steps)
+    assert products.count == 2
+
+
+def test_views_of_a_weight_are_the_same_weight_and_others_are_not():
+    weight, inputs = nn.Parameter(torch.randn(5, 8)), torch.randn(4, 3)
+    with loop(2), ProductsOf((5, 3)) as products:
+        parts = weight[:, :3], weight[:, :3], weight[:, 3:6]
+        sum(F.linear(inputs, part) for part in parts).sum().backward()
+    assert products.count == 2
+    columns = torch.cat((2 * inputs.sum(0), inputs.sum(0), torch.zeros(2)))
+    torch.testing.assert_close(weight.grad, columns.expand(5, 8))
 
 
 def test_a_layer_that_is_not_trained_has_no_gradient():
