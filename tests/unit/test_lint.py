@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from corpora import CORPORA, FRENCH, GERMAN, HEBREW, ICELANDIC, MULTI30K, QUICKSTART, text
+from corpora import CORPORA, FRENCH, GERMAN, HEBREW, ICELANDIC, MAFAND, MULTI30K, QUICKSTART, text
 from toy import toy_recipe
 
 from seq2seq.choices import choose
@@ -21,6 +21,7 @@ SHIPPED = {
     "multi30k/de-en": MULTI30K,
     "multi30k/en-de-tok": MULTI30K,
     "multi30k/hub": MULTI30K,
+    "mafand/en-sw": MAFAND,
     "characters/fre": FRENCH,
     "characters/ice": ICELANDIC,
     "characters/tur": TURKISH,
