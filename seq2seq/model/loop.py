@@ -32,10 +32,6 @@ class OneProduct(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.known: dict[object, _Shared] = {}
-        self.products: dict[object, Callable[..., Tensor]] = {
-            F.linear: self._linear,
-            torch.bmm: self._bmm,
-        }
 
     def __torch_function__(
         self,
@@ -45,8 +41,12 @@ class OneProduct(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Every function as it is, but for the products."""
-        product: Callable[..., Any] = self.products.get(func, func)
-        return product(*args, **(kwargs or {}))
+        # No table of these two: bound methods would make a cycle, which keeps the graph alive.
+        if func is F.linear:
+            return self._linear(*args, **(kwargs or {}))
+        if func is torch.bmm:
+            return self._bmm(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
 
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if not weight.requires_grad:
@@ -91,7 +91,7 @@ class _Shared:
 
 
 class _Gather(torch.autograd.Function):
-    """Gives weight and bias on; its backward pass comes after that of all who used them."""
+    """Gives weight (…, I, O) and bias (O,) on; its backward pass comes after those of the users."""
 
     @staticmethod
     def forward(
@@ -113,7 +113,10 @@ class _Gather(torch.autograd.Function):
 
 
 class _Product(torch.autograd.Function):
-    """A product that leaves the gradient of the weight and the bias to `_Gather`."""
+    """A product that leaves the gradient of the weight and the bias to `_Gather`.
+
+    Inputs (…, I) times a weight (I, O) plus a bias (O,), or inputs (B, N, I) times (B, I, O).
+    """
 
     @staticmethod
     def forward(

@@ -1,5 +1,7 @@
 """Gradients of weights in loops over time."""
 
+import gc
+import weakref
 from contextlib import nullcontext
 
 import pytest
@@ -136,6 +138,20 @@ def test_two_backward_passes_give_twice_the_gradient():
     once = layer.weight.grad.clone()
     outputs.backward()
     torch.testing.assert_close(layer.weight.grad, 2 * once)
+
+
+def test_nothing_outlives_its_graph():
+    gc.disable()
+    try:
+        keys = torch.randn(2, 3, 4, requires_grad=True) * 1
+        kept = weakref.ref(keys)
+        with loop(2):
+            total = sum(torch.bmm(torch.ones(2, 1, 3), keys).sum() for _ in range(2))
+        total.backward()
+        del keys, total
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 @needs_bfloat16
