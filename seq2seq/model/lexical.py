@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from seq2seq.model.dropout import Dropout, Dropouts
 from seq2seq.model.embedding import build_output
 from seq2seq.model.initialise import init_linear
 from seq2seq.model.memory import average
@@ -12,16 +13,19 @@ class Lexical(nn.Module):
     """Features of the next token from the source embeddings under the attention alone.
 
     With f the tanh of the embeddings' average by the attention weights, they are f + tanh(W f).
+    Units are dropped like those of the readouts beside them: they are learnt by heart as readily.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, dropouts: Dropouts) -> None:
         super().__init__()
+        self.dropout = Dropout(dropouts.output, locked=dropouts.locked)
         self.layer = init_linear(nn.Linear(size, size, bias=False))
 
     def forward(self, weights: Tensor, embeddings: Tensor) -> Tensor:
         """Weights (N, T, S) and embeddings (B, S, E) -> features (N, T, E)."""
         seen = torch.tanh(average(weights, embeddings))
-        return seen + torch.tanh(self.layer(seen))
+        features: Tensor = self.dropout(seen + torch.tanh(self.layer(seen)))
+        return features
 
 
 class LexicalOutput(nn.Module):

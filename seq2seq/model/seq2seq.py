@@ -46,7 +46,7 @@ class Seq2Seq(nn.Module):
         if tied:
             output.weight = tgt_embedding.weight
         lexical_size = encoder.embedding_dim if decoder.lexical else 0
-        self.lexical = Lexical(lexical_size) if decoder.lexical else None
+        self.lexical = Lexical(lexical_size, dropouts) if decoder.lexical else None
         self.output: Output = LexicalOutput(output, lexical_size) if decoder.lexical else output
         self.copying = Copying(readout_size + lexical_size) if decoder.copy_attention else None
         embeddings = [part for part in self.modules() if isinstance(part, Embedding)]
@@ -86,7 +86,7 @@ class Seq2Seq(nn.Module):
 
     def _embed(self, src: Tensor) -> Tensor:
         assert isinstance(self.encoder, Encoder)
-        embedded: Tensor = self.encoder.embedding(src)
+        embedded: Tensor = self.encoder.embedding_dropout(self.encoder.embedding(src))
         return embedded
 
     def decode(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:

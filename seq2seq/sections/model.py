@@ -85,7 +85,7 @@ class Decoder(Section):
     transition_depth: int = Field(default=1, ge=1)
     """Steps of a `gru` per token, as in the encoder (Miceli Barone et al. 2017)."""
 
-    attention: AttentionType | None = "luong"
+    attention: Annotated[AttentionType | None, FROM_CORPUS] = "luong"
     """How decoder states are compared with encoder states. By a product: `luong` for a learnt
     bilinear form ("general", Luong et al. 2015), their plain `dot` product, or `scaled_dot`, which
     divides it by the root of the size (Vaswani et al. 2017). Through a layer: additive `bahdanau`
@@ -97,7 +97,7 @@ class Decoder(Section):
     or sounds (Raffel et al. 2017). `null`: no attention, the decoder knows the source by its
     initial state alone."""
 
-    attention_heads: int = Field(default=1, ge=1)
+    attention_heads: Annotated[int, FROM_CORPUS] = Field(default=1, ge=1)
     """Heads of `dot`, `scaled_dot` or `luong` attention. More than one attend to several places at
     once, each by inner products of its own projections of queries, keys and values (Vaswani et al.
     2017)."""
@@ -118,9 +118,10 @@ class Decoder(Section):
     """Let the layer before the output read the last token's embedding too (Pascanu et al. 2014,
     Bahdanau et al. 2015)."""
 
-    lexical: bool = False
+    lexical: Annotated[bool, FROM_CORPUS] = False
     """Add logits that come from the attended source embeddings alone (Nguyen & Chiang 2018). For
-    rare words and small data; the output layer grows by the source embeddings' size."""
+    rare words and small data, which it learns from in far fewer updates; the output layer grows by
+    the source embeddings' size."""
 
     copy_attention: Annotated[bool, FROM_CORPUS] = False
     """Let the decoder copy source tokens by their attention weights (pointer-generator, See et al.

@@ -257,6 +257,34 @@ def test_where_nothing_can_be_copied_sizes_are_those_of_other_symbols(
     assert found.reasons["model.dropout"] == "1,000 pairs of symbols"
 
 
+def test_text_is_attended_to_with_several_heads_unless_the_kind_of_attention_is_given(
+    tmp_path: Path,
+) -> None:
+    def attention(corpus: Statistics, *overrides: str) -> tuple[str | None, int]:
+        decoder = choose(load(tmp_path, *overrides), corpus).recipe.model.decoder
+        return decoder.attention, decoder.attention_heads
+
+    assert attention(MULTI30K) == ("scaled_dot", 8)
+    assert attention(FRENCH) == attention(GERMAN) == ("luong", 1)
+    for kind in ("luong", "bahdanau", "null"):
+        given = f"model.decoder.attention={kind}", "model.decoder.feeding=null"
+        assert attention(MULTI30K, *given) == (None if kind == "null" else kind, 1)
+    assert attention(MULTI30K, "model.decoder.attention_heads=4") == ("scaled_dot", 4)
+    # Heads have equal shares; and one alone would have to be as large as what it reads.
+    assert attention(MULTI30K, "model.decoder.hidden_size=516") == ("luong", 1)
+
+
+def test_small_text_has_a_lexical_model(tmp_path: Path) -> None:
+    def lexical(corpus: Statistics, *overrides: str) -> bool:
+        return choose(load(tmp_path, *overrides), corpus).recipe.model.decoder.lexical
+
+    assert lexical(MULTI30K)
+    assert not lexical(text(10**6))
+    assert not lexical(GERMAN)
+    assert not lexical(MULTI30K, "model.decoder.lexical=false")
+    assert not lexical(MULTI30K, "model.decoder.attention=null", "model.decoder.feeding=null")
+
+
 def test_german_inflection_gets_the_sizes_of_its_recipe(tmp_path: Path) -> None:
     given = ["model.decoder.deep_output=true"]
     chosen = choose(load(tmp_path, *given), GERMAN).recipe

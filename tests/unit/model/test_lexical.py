@@ -32,3 +32,21 @@ def test_only_readouts_share_weights_with_embeddings(tied):
     assert (model.output.readout.weight is model.decoder.embedding.weight) is (tied is not None)
     assert model.output.lexical.weight.shape == (TGT_VOCAB, 4)
     assert model.output.lexical.bias is None
+
+
+def test_lexical_features_lose_units_like_readouts():
+    model = build_model(decoder={"lexical": True}, output_dropout=0.75)
+    inputs = *random_source([6] * 40), random_target(40, 5)
+    size = model.decoder.readout_size
+    for training, lost in ((True, 0.75), (False, 0.0)):
+        features = model.train(training)(*inputs)
+        for part in (features[..., :size], features[..., size:]):
+            assert (part == 0).float().mean().item() == pytest.approx(lost, abs=0.05)
+
+
+def test_the_embeddings_under_the_lexical_model_lose_units_too():
+    model = build_model(decoder={"lexical": True}, embedding_dropout=0.75)
+    src, lengths = random_source([6] * 40)
+    for training, lost in ((True, 0.75), (False, 0.0)):
+        embeddings = model.train(training).encode(src, lengths).memory.embeddings
+        assert (embeddings == 0).float().mean().item() == pytest.approx(lost, abs=0.05)
