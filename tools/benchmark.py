@@ -35,7 +35,9 @@ SHAPES = {
     "small": """
 model:
   encoder: {rnn_type: lstm, embedding_dim: 256, hidden_size: 256, num_layers: 1}
-  decoder: {rnn_type: lstm, embedding_dim: 256, hidden_size: 512, num_layers: 1}
+  decoder:
+    {rnn_type: lstm, embedding_dim: 256, hidden_size: 512, num_layers: 1,
+     attention: luong, lexical: false}
   dropout: 0.2
   tied_embeddings: null
 training: {batch_type: sentences, batch_size: 80, ema_decay: 0}
@@ -43,7 +45,9 @@ training: {batch_type: sentences, batch_size: 80, ema_decay: 0}
     "design": """
 model:
   encoder: {rnn_type: lstm, embedding_dim: 256, hidden_size: 256, num_layers: 2}
-  decoder: {rnn_type: lstm, embedding_dim: 256, hidden_size: 512, num_layers: 2}
+  decoder:
+    {rnn_type: lstm, embedding_dim: 256, hidden_size: 512, num_layers: 2,
+     attention: luong, lexical: false}
   dropout: 0.2
   tied_embeddings: null
 training: {batch_type: tokens, batch_size: 4096, ema_decay: 0}
