@@ -212,8 +212,8 @@ def _copying(corpus: Statistics, kind: str, joint: bool) -> Choice:
 def _attention(is_open: set[str], is_text: bool, is_lexical: bool, what: str) -> Iterator[Choice]:
     """How the source is read: in text a word depends on several others, and rare ones on one.
 
-    On Multi30k eight scaled heads had a loss of 2.35 on the development set after 1,000 updates,
-    one `luong` head 2.70. With the lexical model as well it was 1.87 after 1,500 instead of 2.53.
+    On Multi30k, after 1,000 updates the loss on the development set is 2.70 with one `luong` head,
+    2.35 with eight scaled heads and 2.06 with these and the lexical model.
     Symbols follow one another, and so does the attention.
     """
     if "model.decoder.attention" in is_open:

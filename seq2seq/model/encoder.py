@@ -15,14 +15,19 @@ from seq2seq.model.recurrent import Recurrent
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """The source as read: states (B, S, M), final state of each layer (L, B, M), mask (B, S).
+    """The source as read.
 
-    Pyramidal layers make S a part of the source length.
+    Attributes:
+        states: (B, S, M); pyramidal layers make S a part of the source length.
+        final: state of each layer, (L, B, M).
+        mask: (B, S), True at real tokens.
+        embedded: what the layers read, at the source's full length, (B, ·, E).
     """
 
     states: Tensor
     final: State
     mask: Tensor
+    embedded: Tensor
 
 
 class Encoder(nn.Module):
@@ -52,7 +57,8 @@ class Encoder(nn.Module):
         embedded = self.embedding_dropout(self.embedding(src))
         states, final = self.rnn(embedded, lengths=lengths)
         mask = real_steps(states, self.rnn.shorten(lengths))
-        return EncoderOutput(self.dropout(states), self.rnn.merge_directions(final), mask)
+        final = self.rnn.merge_directions(final)
+        return EncoderOutput(self.dropout(states), final, mask, embedded)
 
 
 class NoEncoder(nn.Module):
@@ -63,4 +69,5 @@ class NoEncoder(nn.Module):
     def forward(self, src: Tensor, lengths: Tensor) -> EncoderOutput:
         """States of no size, for src (B, S)."""
         states = torch.zeros(*src.shape, 0, device=src.device)
-        return EncoderOutput(states, (states.transpose(0, 1)[:1],), real_steps(states, lengths))
+        mask = real_steps(states, lengths)
+        return EncoderOutput(states, (states.transpose(0, 1)[:1],), mask, embedded=states)

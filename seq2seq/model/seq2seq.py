@@ -71,7 +71,7 @@ class Seq2Seq(nn.Module):
             memory = replace(
                 plain,
                 tokens=None if self.copying is None else src,
-                embeddings=None if self.lexical is None else self._embed(src),
+                embeddings=None if self.lexical is None else encoded.embedded,
             )
         feed = None
         if decoder.input_feeding:
@@ -83,11 +83,6 @@ class Seq2Seq(nn.Module):
             memory,
             past,
         )
-
-    def _embed(self, src: Tensor) -> Tensor:
-        assert isinstance(self.encoder, Encoder)
-        embedded: Tensor = self.encoder.embedding_dropout(self.encoder.embedding(src))
-        return embedded
 
     def decode(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Read tokens (N, T); features of each next token (N, T, R) and the state after them."""
