@@ -201,7 +201,8 @@ def score(kind, weights: Weights, query, values, position, past):
     if kind == "luong":
         return query @ (weights["key.weight"] @ value)
     if kind == "concat":
-        inner = np.tanh(weights["joined.weight"] @ np.concatenate((query, value)))
+        joined = np.concatenate((weights["query.weight"], weights["key.weight"]), axis=1)
+        inner = np.tanh(joined @ np.concatenate((query, value)))
         return (weights["energy.weight"] @ inner).item()
     prefix = "" if kind == "bahdanau" else "additive."
     inner = weights[f"{prefix}query.weight"] @ query + weights[f"{prefix}query.bias"]

@@ -1,7 +1,6 @@
 """Attention through a layer over query and key, some kinds with a look at what was attended to."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.model.initialise import init_linear
@@ -15,11 +14,15 @@ FILTERS, WIDTH = 8, 11
 
 
 class BahdanauAttention(Attention):
-    """Additive attention, v·tanh(W q + U k) (Bahdanau et al. 2015, appendix A.1.2)."""
+    """Additive attention, v·tanh(W q + U k) (Bahdanau et al. 2015, appendix A.1.2).
 
-    def __init__(self, query_size: int, value_size: int) -> None:
+    Without the bias of W it is what Luong et al. (2015, equation 8) call "concat",
+    v·tanh([W U] [q; k]).
+    """
+
+    def __init__(self, query_size: int, value_size: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.query = init_linear(nn.Linear(query_size, query_size))
+        self.query = init_linear(nn.Linear(query_size, query_size, bias=bias))
         self.key = init_linear(nn.Linear(value_size, query_size, bias=False))
         self.energy = init_linear(nn.Linear(query_size, 1, bias=False))
 
@@ -39,28 +42,6 @@ class BahdanauAttention(Attention):
     def attend(self, query: Tensor, memory: Memory, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """See the base class."""
         return read(self.score(query, memory.keys), memory)
-
-
-class ConcatAttention(Attention):
-    """Attention through a layer over query and key, v·tanh(W [q; k]) (Luong et al. 2015, eq. 8).
-
-    This is additive attention without a bias. The product with the keys is made once.
-    """
-
-    def __init__(self, query_size: int, value_size: int) -> None:
-        super().__init__()
-        self.joined = init_linear(nn.Linear(query_size + value_size, query_size, bias=False))
-        self.energy = init_linear(nn.Linear(query_size, 1, bias=False))
-
-    def project_keys(self, values: Tensor) -> Tensor:
-        """(B, S, M) -> their part in W [q; k], (B, S, H)."""
-        return F.linear(values, self.joined.weight[:, -values.shape[2] :])
-
-    def attend(self, query: Tensor, memory: Memory, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        """See the base class."""
-        queries = F.linear(query, self.joined.weight[:, : query.shape[2]])
-        hidden = torch.tanh(queries.unsqueeze(2) + memory.keys.unsqueeze(1))
-        return read(self.energy(hidden).squeeze(-1), memory)
 
 
 class CoverageAttention(Attention):

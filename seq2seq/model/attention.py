@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from seq2seq.model.additive import (
     BahdanauAttention,
-    ConcatAttention,
     CoverageAttention,
     LocationAttention,
 )
@@ -95,7 +94,7 @@ class MultiHeadAttention(Attention):
 
 ATTENTIONS: dict[str, Callable[[int, int], Attention]] = {
     "bahdanau": BahdanauAttention,
-    "concat": ConcatAttention,
+    "concat": partial(BahdanauAttention, bias=False),
     "luong": LuongAttention,
     "dot": DotAttention,
     "scaled_dot": partial(DotAttention, scaled=True),

@@ -31,9 +31,23 @@ class EncoderOutput:
 
 
 class Encoder(nn.Module):
-    """Embeds source tokens and reads them with a recurrent stack."""
+    """Embeds source tokens and reads them with a recurrent stack.
 
-    def __init__(self, section: recipe.Encoder, embedding: Embedding, dropouts: Dropouts) -> None:
+    Args:
+        section: settings.
+        embedding: of the source.
+        dropouts: probabilities.
+        hidden_only: whether the final state may lack the cells of LSTM layers.
+    """
+
+    def __init__(
+        self,
+        section: recipe.Encoder,
+        embedding: Embedding,
+        dropouts: Dropouts,
+        *,
+        hidden_only: bool = False,
+    ) -> None:
         super().__init__()
         self.embedding = embedding
         self.embedding_dropout = Dropout(dropouts.embedding, locked=dropouts.locked)
@@ -49,6 +63,7 @@ class Encoder(nn.Module):
             transition_depth=section.transition_depth,
             pyramid_layers=section.pyramid_layers,
             dropouts=dropouts,
+            hidden_only=hidden_only,
         )
         self.output_size = self.rnn.output_size
 

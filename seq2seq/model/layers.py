@@ -41,6 +41,17 @@ class FusedLayers(nn.RNNBase):
 
     Noise in the hidden state has no place in that call, and there is nothing to fuse in a single
     step; then each layer runs step by step.
+
+    Args:
+        mode: what torch calls the cell.
+        input_size: features of each step.
+        hidden_size: units of each layer, per direction.
+        num_layers: how many.
+        bidirectional: whether each layer reads in both directions.
+        dropout: probability, between layers.
+        hidden_only: whether the final state may lack the cell of an LSTM. On a CPU that saves half
+            of the time where lengths differ: sequences needn't be packed then, which oneDNN's LSTM
+            doesn't know.
     """
 
     def __init__(
@@ -52,6 +63,7 @@ class FusedLayers(nn.RNNBase):
         *,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        hidden_only: bool = False,
     ) -> None:
         super().__init__(
             mode,
@@ -63,6 +75,7 @@ class FusedLayers(nn.RNNBase):
             dropout=dropout if num_layers > 1 else 0.0,
         )
         self.forget_gate = 1 if mode == "LSTM" else None
+        self.hidden_only = hidden_only
         init_recurrent(self)
         set_forget_bias(self, 1.0)
 
@@ -71,9 +84,11 @@ class FusedLayers(nn.RNNBase):
     ) -> tuple[Tensor, State]:
         """As all layers; sequences are packed only if lengths differ, as that takes longer."""
         if noise.hidden or _is_one_step(inputs):
-            return self._unroll(inputs, state, lengths, noise)
+            return self._one_by_one(self._build_loop, inputs, state, lengths, noise)
         if lengths is None:
             return self._call((inputs,), state, noise, True)
+        if self.hidden_only and self.mode == "LSTM" and inputs.device.type == "cpu":
+            return self._one_by_one(self._build_padded, inputs, state, lengths, noise)
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
         data, sizes, order, back = packed
         assert order is not None and back is not None
@@ -104,23 +119,16 @@ class FusedLayers(nn.RNNBase):
             )
         return outputs, tuple(final)
 
-    def _unroll(
-        self, inputs: Tensor, state: State, lengths: Tensor | None, noise: Noise
+    def _one_by_one(
+        self,
+        build_run: Callable[[Sequence[Tensor]], Run],
+        inputs: Tensor,
+        state: State,
+        lengths: Tensor | None,
+        noise: Noise,
     ) -> tuple[Tensor, State]:
-        def build_run(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Run:
-            take = MODES[self.mode][1]
-
-            def run(
-                inputs: Tensor, state: State, real: Tensor | None, noise: Noise
-            ) -> tuple[Tensor, State]:
-                def step(x: Tensor, state: State) -> State:
-                    return take(x, noise.read(state[0], w_hh, b_hh), state)
-
-                return unroll(step, F.linear(inputs, w_ih, b_ih), state, real)
-
-            return run
-
-        runs = [build_run(*weights) for weights in self.all_weights]
+        """Layers and directions one after the other."""
+        runs = [build_run(weights) for weights in self.all_weights]
         directions = len(runs) // self.num_layers
         finals = []
         for first in range(0, len(runs), directions):
@@ -131,6 +139,43 @@ class FusedLayers(nn.RNNBase):
             inputs, final = run_directions(runs[part], inputs, start, lengths, noise)
             finals.append(final)
         return inputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def _build_loop(self, weights: Sequence[Tensor]) -> Run:
+        w_ih, w_hh, b_ih, b_hh = weights
+        take = MODES[self.mode][1]
+
+        def run(
+            inputs: Tensor, state: State, real: Tensor | None, noise: Noise
+        ) -> tuple[Tensor, State]:
+            def step(x: Tensor, state: State) -> State:
+                return take(x, noise.read(state[0], w_hh, b_hh), state)
+
+            return unroll(step, F.linear(inputs, w_ih, b_ih), state, real)
+
+        return run
+
+    def _build_padded(self, weights: Sequence[Tensor]) -> Run:
+        """An LSTM that reads the padding too, which stands behind all that counts."""
+
+        def run(
+            inputs: Tensor, state: State, real: Tensor | None, noise: Noise
+        ) -> tuple[Tensor, State]:
+            assert real is not None
+            outputs, *_ = torch.lstm(
+                inputs,
+                tuple(part.to(inputs.dtype).unsqueeze(0) for part in state),
+                [noise.weight(weight) for weight in weights],
+                True,
+                1,
+                0.0,
+                self.training,
+                False,
+                True,
+            )
+            last = real.sum(dim=1).sub(1).view(-1, 1, 1).expand(-1, 1, outputs.shape[2])
+            return outputs, (outputs.gather(1, last).squeeze(1),)
+
+        return run
 
 
 def _is_one_step(inputs: Tensor) -> bool:

@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seq2seq.device import has_fast_bfloat16
 from seq2seq.model.cells import Noise, State, unroll
 from seq2seq.model.decoder import Decoder
+from seq2seq.model.encoder import Encoder
 from seq2seq.model.layers import MODES, FusedLayers
 from seq2seq.model.lexical import LexicalOutput
 from seq2seq.model.recurrent import Recurrent
@@ -202,10 +204,28 @@ class SteppedLayers(nn.Module):
         return inputs, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
 
-def for_search(model: Seq2Seq, precision: str) -> Seq2Seq:
-    """A model like the given one, its decoder steps in another format.
+class BFloat16Layers(nn.Module):
+    """The layers of a fused call in bfloat16, float32 at both ends."""
 
-    On a GPU, where the number of kernels counts, recurrent layers stay fused.
+    def __init__(self, layers: FusedLayers) -> None:
+        super().__init__()
+        self.num_layers = layers.num_layers
+        self.layers = copy.deepcopy(layers).bfloat16()
+
+    def forward(
+        self, inputs: Tensor, state: State, lengths: Tensor | None, noise: Noise
+    ) -> tuple[Tensor, State]:
+        """As all layers."""
+        start = tuple(part.bfloat16() for part in state)
+        outputs, final = self.layers(inputs.bfloat16(), start, lengths, noise)
+        return outputs.float(), tuple(part.float() for part in final)
+
+
+def for_search(model: Seq2Seq, precision: str) -> Seq2Seq:
+    """A model like the given one, its matrix products in another format.
+
+    On a GPU, where the number of kernels counts, recurrent layers stay as they are. The encoder's
+    do so in int8 too, but for bfloat16 where that is fast: they read whole sentences in a call.
 
     Args:
         model: it stays as it is, and must do so while the other is in use.
@@ -214,39 +234,32 @@ def for_search(model: Seq2Seq, precision: str) -> Seq2Seq:
     build = LINEARS[precision]
     # What isn't replaced is shared.
     model = copy.deepcopy(model, {id(own): own for own in model.parameters()}).eval()
-    decoder = model.decoder
-    if next(model.parameters()).device.type == "cpu":
+    encoder, decoder = model.encoder, model.decoder
+    device = next(model.parameters()).device
+    if device.type == "cpu":
         table = _gate_table(decoder)
+        lowest = decoder.lower.rnn
+
+        def step(layers: FusedLayers) -> SteppedLayers:
+            given = table is not None and layers is lowest
+            return SteppedLayers(layers, build, reads_gates=given)
+
         for stack in (decoder.lower, decoder.second, decoder.upper):
             if stack is not None:
-                given = stack is decoder.lower and table is not None
-                _replace_layers(stack, build, reads_gates=given)
+                _replace_layers(stack, step)
         if table is not None:
             decoder.add_module("embedding", table)
-    _replace(decoder, "readout", build)
-    if isinstance(model.output, LexicalOutput):
-        _replace(model.output, "readout", build)
-        _replace(model.output, "lexical", build)
-    else:
-        _replace(model, "output", build)
+        if precision != "float32" and has_fast_bfloat16(device) and isinstance(encoder, Encoder):
+            _replace_layers(encoder.rnn, BFloat16Layers)
+    _replace_linears(model, build)
     return model
 
 
 def narrow(model: Seq2Seq, ids: Tensor) -> Seq2Seq:
     """A model made `for_search` that shares all weights, but predicts only tokens ids (V',)."""
+    assert isinstance(model.output, SearchLinear)
     part = copy.copy(model)
-    part._modules = {**model._modules, "output": _narrow(model.output, ids)}
-    return part
-
-
-def _narrow(output: nn.Module, ids: Tensor) -> nn.Module:
-    if isinstance(output, SearchLinear):
-        return output.rows(ids)
-    part = copy.copy(output)
-    part._modules = {
-        name: None if layer is None else _narrow(layer, ids)
-        for name, layer in output._modules.items()
-    }
+    part._modules = {**model._modules, "output": model.output.rows(ids)}
     return part
 
 
@@ -265,15 +278,18 @@ def _gate_table(decoder: Decoder) -> nn.Embedding | None:
     return nn.Embedding(num_tokens, len(weight), _weight=gates, _freeze=True)
 
 
-def _replace_layers(stack: Recurrent, build: Build, *, reads_gates: bool) -> None:
+def _replace_layers(stack: Recurrent, replace: Callable[[FusedLayers], nn.Module]) -> None:
     for parent, name in ((stack, "rnn"), *((stack.above, str(i)) for i in range(len(stack.above)))):
         layers = getattr(parent, name)
         if isinstance(layers, FusedLayers):
-            given = reads_gates and parent is stack
-            parent.add_module(name, SteppedLayers(layers, build, reads_gates=given))
+            parent.add_module(name, replace(layers))
 
 
-def _replace(parent: nn.Module, name: str, build: Build) -> None:
-    layer = getattr(parent, name)
-    bias = None if layer.bias is None else layer.bias.detach()
-    parent.add_module(name, build(layer.weight.detach(), bias))
+def _replace_linears(parent: nn.Module, build: Build) -> None:
+    """Replace all layers of more than one input and output: nothing is gained in single numbers."""
+    for name, layer in parent.named_children():
+        if not isinstance(layer, nn.Linear | LexicalOutput):
+            _replace_linears(layer, build)
+        elif min(layer.weight.shape) > 1:
+            bias = None if layer.bias is None else layer.bias.detach()
+            parent.add_module(name, build(layer.weight.detach(), bias))

@@ -43,6 +43,7 @@ class Recurrent(nn.Module):
         pyramid_layers: of the layers above the lowest, how many read two steps as one and so halve
             the length (Chan et al. 2016).
         dropouts: `hidden` between layers, `recurrent` and `weight` within them.
+        hidden_only: whether the final state may lack the cells of LSTM layers.
 
     Attributes:
         output_size: features per step, both directions together.
@@ -62,6 +63,7 @@ class Recurrent(nn.Module):
         transition_depth: int = 1,
         pyramid_layers: int = 0,
         dropouts: Dropouts | None = None,
+        hidden_only: bool = False,
     ) -> None:
         super().__init__()
         assert transition_depth == 1 or rnn_type == "gru", rnn_type
@@ -81,8 +83,10 @@ class Recurrent(nn.Module):
         build = RNNS[rnn_type]
         if transition_depth > 1:
             build = partial(CellLayer, partial(DeepGRU, depth=transition_depth))
-        elif rnn_type in FUSED and not apart:
-            build = partial(build, num_layers=num_layers, dropout=dropouts.hidden)
+        elif rnn_type in FUSED:
+            build = partial(build, hidden_only=hidden_only)
+            if not apart:
+                build = partial(build, num_layers=num_layers, dropout=dropouts.hidden)
         self.rnn = build(input_size, hidden_size, bidirectional=bidirectional)
         sizes = [self.output_size * (2 if self._joins(i) else 1) for i in range(1, num_layers)]
         self.above = nn.ModuleList(

@@ -38,7 +38,9 @@ class Seq2Seq(nn.Module):
             src_embedding = tgt_embedding
             if tied != "three_way":
                 src_embedding = Embedding(src_vocab_size, encoder.embedding_dim, tied=False)
-            self.encoder = Encoder(encoder, src_embedding, dropouts)
+            self.encoder = Encoder(
+                encoder, src_embedding, dropouts, hidden_only=section.bridge != "copy"
+            )
         memory_size = self.encoder.output_size
         self.decoder = Decoder(decoder, tgt_embedding, memory_size, readout_size, dropouts)
         self.bridge = Bridge(section, memory_size)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from tiny import KINDS, SRC_VOCAB, build_model, random_source, random_target
 
+from seq2seq.model.attention import ATTENTIONS
 from seq2seq.model.precision import LINEARS, Int8Linear, PairedInt8Linear, for_search, narrow
 from seq2seq.search.beam import beam_search
 
@@ -45,6 +46,40 @@ def test_stacks_of_all_kinds_stay_what_they_are(keys):
     expected = steps(model, src, lengths, tokens)
     found = steps(for_search(model, "float32"), src, lengths, tokens)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        {},
+        {"rnn_type": "gru", "num_layers": 2},
+        {"num_layers": 2, "alternating": True, "bidirectional": False},
+        {"num_layers": 3, "pyramid_layers": 1, "residual": True},
+        {"rnn_type": "ln_lstm"},
+    ],
+)
+@pytest.mark.parametrize("precision", LINEARS)
+def test_it_reads_the_source_with_encoders_of_all_kinds(encoder, precision):
+    model = build_model(encoder=encoder, bridge="copy" if not encoder else "dense")
+    src, lengths = random_source([5, 3, 4])
+    tokens = random_target(3, 4)
+    expected = steps(model, src, lengths, tokens)
+    found = steps(for_search(model, precision), src, lengths, tokens)
+    atol = 1e-5 if precision == "float32" else 0.1
+    torch.testing.assert_close(found, expected, atol=atol, rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", LINEARS)
+@pytest.mark.parametrize("attention", [*ATTENTIONS, "heads"])
+def test_it_attends_in_all_ways(attention, precision):
+    heads = {"attention": "dot", "attention_heads": 2}
+    model = build_model(decoder=heads if attention == "heads" else {"attention": attention})
+    src, lengths = random_source([5, 3, 4])
+    tokens = random_target(3, 4)
+    expected = steps(model, src, lengths, tokens)
+    found = steps(for_search(model, precision), src, lengths, tokens)
+    atol = 1e-5 if precision == "float32" else 0.1
+    torch.testing.assert_close(found, expected, atol=atol, rtol=1e-4)
 
 
 needs_avx2 = pytest.mark.skipif(
