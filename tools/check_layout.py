@@ -19,7 +19,7 @@ PACKAGE = "seq2seq"
 LAYERS = [
     ["errors", "records", "special"],
     ["draws", "files", "keys", "nodes", "parallel"],
-    ["settings"],
+    ["device", "settings"],
     ["sections"],
     ["recipe"],
     [
@@ -27,7 +27,6 @@ LAYERS = [
         "checkpoint",
         "console",
         "data",
-        "device",
         "formats",
         "model",
         "search",
