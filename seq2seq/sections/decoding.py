@@ -56,12 +56,13 @@ class Decoding(Section):
     """Never produce the same n pieces in a row twice in a translation; 0 is off."""
 
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
-    """Arithmetic of the decoder's matrix products on a CPU, weights and all. `bfloat16` takes half
+    """Arithmetic of the matrix products on a CPU, weights and all. `bfloat16` takes half
     the time of `float32`, `int8` (each row of weights and of inputs in 255 levels) a quarter, or
     half where the CPU has AVX2 alone (weights in 127 levels there); what the machine has no fast
     instructions for falls back to `float32`. `auto`: bfloat16 where it is fast, otherwise int8.
     Results differ in single sentences: on the development sets of seven trained models BLEU moved
-    by at most 0.08 in bfloat16 and 0.06 in int8 of 255 levels."""
+    by at most 0.08 in bfloat16 and 0.06 in int8 of 255 levels, encoders being in float32 then; now
+    they are in bfloat16 with both, where that is fast."""
 
     shortlist: int = Field(default=0, ge=0, le=50)
     """Look only at so many target pieces for each source piece, besides the 1,000 most frequent

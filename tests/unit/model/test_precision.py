@@ -21,6 +21,15 @@ def steps(model, src, lengths, tokens, allowed=None):
     return torch.stack(found, dim=1)
 
 
+def assert_predicts_the_same(model, precision):
+    src, lengths = random_source([5, 3, 4])
+    tokens = random_target(3, 4)
+    expected = steps(model, src, lengths, tokens)
+    found = steps(for_search(model, precision), src, lengths, tokens)
+    atol = 1e-5 if precision == "float32" else 0.1
+    torch.testing.assert_close(found, expected, atol=atol, rtol=1e-4)
+
+
 @pytest.mark.parametrize("decoder", KINDS)
 @pytest.mark.parametrize("rnn_type", ["lstm", "gru", "rnn_tanh", "rnn_relu", "ln_lstm"])
 def test_in_float32_it_is_the_same_model(decoder, rnn_type):
@@ -61,12 +70,7 @@ def test_stacks_of_all_kinds_stay_what_they_are(keys):
 @pytest.mark.parametrize("precision", LINEARS)
 def test_it_reads_the_source_with_encoders_of_all_kinds(encoder, precision):
     model = build_model(encoder=encoder, bridge="copy" if not encoder else "dense")
-    src, lengths = random_source([5, 3, 4])
-    tokens = random_target(3, 4)
-    expected = steps(model, src, lengths, tokens)
-    found = steps(for_search(model, precision), src, lengths, tokens)
-    atol = 1e-5 if precision == "float32" else 0.1
-    torch.testing.assert_close(found, expected, atol=atol, rtol=1e-4)
+    assert_predicts_the_same(model, precision)
 
 
 @pytest.mark.parametrize("precision", LINEARS)
@@ -74,12 +78,7 @@ def test_it_reads_the_source_with_encoders_of_all_kinds(encoder, precision):
 def test_it_attends_in_all_ways(attention, precision):
     heads = {"attention": "dot", "attention_heads": 2}
     model = build_model(decoder=heads if attention == "heads" else {"attention": attention})
-    src, lengths = random_source([5, 3, 4])
-    tokens = random_target(3, 4)
-    expected = steps(model, src, lengths, tokens)
-    found = steps(for_search(model, precision), src, lengths, tokens)
-    atol = 1e-5 if precision == "float32" else 0.1
-    torch.testing.assert_close(found, expected, atol=atol, rtol=1e-4)
+    assert_predicts_the_same(model, precision)
 
 
 needs_avx2 = pytest.mark.skipif(
