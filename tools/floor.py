@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 PRODUCTS = set(
     "mm addmm bmm baddbmm linear lstm gru rnn_tanh rnn_relu mkldnn_rnn_layer "
-    "mkldnn_rnn_layer_backward _cudnn_rnn _cudnn_rnn_backward qlinear_pointwise".split()
+    "mkldnn_rnn_layer_backward _cudnn_rnn _cudnn_rnn_backward qlinear_pointwise _int_mm".split()
 )
 """Operators that multiply matrices; a fused recurrent layer is one of them as a whole."""
 REPETITIONS = 3

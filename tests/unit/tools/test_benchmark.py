@@ -52,7 +52,7 @@ def test_a_shape_is_trained_and_translated(
     monkeypatch.setitem(tool.SHAPES, "tiny", TINY)
     monkeypatch.setitem(tool.NUM_PAIRS, "train", 40)
     monkeypatch.setattr(tool, "NUM_TRANSLATED", 20)
-    measured = tool.measure("shape:tiny", seconds=1.0, precision="float32")
+    measured = tool.measure("shape:tiny", Namespace(seconds=1.0, precision="float32"))
     assert measured.keys() == {
         "training_tokens_per_second",
         "training_share_of_products",
@@ -65,6 +65,31 @@ def test_a_shape_is_trained_and_translated(
     }
     assert min(measured.values()) > 0
     assert measured["peak_gib"] >= measured["training_gib"]
+
+
+def test_a_run_is_searched_as_asked(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(tool.NUM_PAIRS, "train", 40)
+    tool.write_corpus(tmp_path)
+    recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text(tool.DATA + TINY, encoding="utf-8")
+    tool.measure_training(recipe, run, 1.0, "float32")
+    searches = ["beam_size=2 precision=float32", "beam_size=1"]
+    arguments = Namespace(seconds=1.0, precision="auto", search=searches, ensemble=[run])
+    measured = tool.measure(f"run:{run}", arguments)
+    keys = ("sentences_per_second", "share_of_products", "p50_ms", "p99_ms", "BLEU", "chrF2")
+    expected = {f"{search}_{key}" for search in searches for key in keys}
+    assert measured.keys() == expected | {"peak_gib"}
+    assert min(measured[f"{search}_sentences_per_second"] for search in searches) > 0
+    assert all(measured[f"{each}_p99_ms"] >= measured[f"{each}_p50_ms"] > 0 for each in searches)
+    assert tool.load_translator(run, searches[0], [run]).decoding.beam_size == 2
+
+
+def test_quantiles_are_values_that_were_measured(tool: ModuleType) -> None:
+    assert tool.quantiles([5.0, 1.0, 4.0, 2.0, 3.0], (0.5, 0.99, 0.2)) == [3.0, 5.0, 1.0]
+    assert tool.quantiles([7.0], (0.5, 0.99)) == [7.0, 7.0]
 
 
 def test_checkouts_are_measured_in_turn_and_compared_by_medians(
@@ -95,7 +120,7 @@ def test_a_checkout_is_measured_with_its_own_package(
     monkeypatch.setattr(tool, "__file__", str(tmp_path / "elsewhere/program.py"))
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "program.py").rename(tmp_path / "elsewhere/program.py")
-    arguments = Namespace(seconds=1.0, precision="auto")
+    arguments = Namespace(seconds=1.0, precision="auto", search=[], ensemble=[])
     measured = tool.measure_apart(tmp_path, "shape:small", arguments)
     assert measured == {"path": str(tmp_path / "seq2seq/__init__.py")}
 

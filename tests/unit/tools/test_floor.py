@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from seq2seq.model.precision import LINEARS
+
 SCRIPT = Path(__file__).parents[3] / "tools/floor.py"
 
 
@@ -33,6 +35,16 @@ def test_products_are_noted_and_nothing_else(tool: ModuleType) -> None:
         lstm(rows.unsqueeze(0))
     assert len(fused) == 1
     assert min(forth.seconds(), back.seconds(), fused.seconds()) > 0
+
+
+@pytest.mark.parametrize("precision", sorted(LINEARS))
+def test_products_of_each_format_are_noted(tool: ModuleType, precision: str) -> None:
+    if precision == "int8" and not torch.cpu.get_capabilities().get("avx2"):
+        pytest.skip("needs AVX2")
+    layer = LINEARS[precision](torch.randn(16, 32), None)
+    with tool.Products() as products, torch.inference_mode():
+        layer(torch.randn(16, 32))
+    assert len(products) == 1
 
 
 def test_what_is_alike_is_made_again_as_often_as_it_was(
