@@ -38,6 +38,10 @@ class Encoder(nn.Module):
         embedding: of the source.
         dropouts: probabilities.
         hidden_only: whether the final state may lack the cells of LSTM layers.
+
+    Attributes:
+        output_size: M.
+        reduction: source tokens that each state stands for.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Encoder(nn.Module):
             hidden_only=hidden_only,
         )
         self.output_size = self.rnn.output_size
+        self.reduction = self.rnn.reduction
 
     def forward(self, src: Tensor, lengths: Tensor) -> EncoderOutput:
         """Read src (B, S), whose real lengths (B,) are on the CPU."""
@@ -80,6 +85,7 @@ class NoEncoder(nn.Module):
     """Stands where a language model has no encoder: it reads nothing."""
 
     output_size = 0
+    reduction = 1
 
     def forward(self, src: Tensor, lengths: Tensor) -> EncoderOutput:
         """States of no size, for src (B, S)."""

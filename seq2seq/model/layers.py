@@ -49,8 +49,8 @@ class FusedLayers(nn.RNNBase):
         num_layers: how many.
         bidirectional: whether each layer reads in both directions.
         dropout: probability, between layers.
-        hidden_only: whether the final state may lack the cell of an LSTM. On a CPU that saves half
-            of the time where lengths differ: sequences needn't be packed then, which oneDNN's LSTM
+        hidden_only: whether the final state lacks the cell of an LSTM. On a CPU that saves half of
+            the time where lengths differ: sequences needn't be packed then, which oneDNN's LSTM
             doesn't know.
     """
 
@@ -82,7 +82,14 @@ class FusedLayers(nn.RNNBase):
     def forward(
         self, inputs: Tensor, state: State, lengths: Tensor | None, noise: Noise
     ) -> tuple[Tensor, State]:
-        """As all layers; sequences are packed only if lengths differ, as that takes longer."""
+        """As all layers."""
+        outputs, final = self._run(inputs, state, lengths, noise)
+        return outputs, final[:1] if self.hidden_only else final
+
+    def _run(
+        self, inputs: Tensor, state: State, lengths: Tensor | None, noise: Noise
+    ) -> tuple[Tensor, State]:
+        """Sequences are packed only if lengths differ, as that takes longer."""
         if noise.hidden or _is_one_step(inputs):
             return self._one_by_one(self._build_loop, inputs, state, lengths, noise)
         if lengths is None:

@@ -43,10 +43,11 @@ class Recurrent(nn.Module):
         pyramid_layers: of the layers above the lowest, how many read two steps as one and so halve
             the length (Chan et al. 2016).
         dropouts: `hidden` between layers, `recurrent` and `weight` within them.
-        hidden_only: whether the final state may lack the cells of LSTM layers.
+        hidden_only: whether the final state lacks the cells of LSTM layers in fused calls.
 
     Attributes:
         output_size: features per step, both directions together.
+        reduction: steps of the inputs that one of the outputs stands for.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Recurrent(nn.Module):
         self.alternating = alternating
         self.residual, self.on_top = residual, on_top
         self.pyramid_layers = pyramid_layers
+        self.reduction = 2**pyramid_layers
         self.dropout = Dropout(dropouts.hidden, locked=dropouts.locked)
         self.recurrent_dropout = Dropout(dropouts.recurrent)
         self.weight_dropout = Dropout(dropouts.weight)

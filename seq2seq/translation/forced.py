@@ -135,13 +135,25 @@ def _force(
         weights = seen if total is None else weights
         total = log_probs if total is None else torch.logaddexp(total, log_probs)
     assert total is not None
+    reduction = ensemble.models[0].encoder.reduction
     parts = torch.split(total, lengths.tolist())
     maps = [None] * len(targets) if weights is None else weights.cpu().numpy()
     sizes = zip(lengths.tolist(), map(len, sources[0]), strict=True)
     return [
-        Forced(part.tolist(), None if seen is None else seen[:size, :src_size].copy())
+        Forced(part.tolist(), None if seen is None else spread(seen[:size], reduction, src_size))
         for part, seen, (size, src_size) in zip(parts, maps, sizes, strict=True)
     ]
+
+
+def spread(
+    weights: npt.NDArray[np.float32], reduction: int, src_size: int
+) -> npt.NDArray[np.float32]:
+    """Weights of encoder states (T, S') as weights of the source ids (T, src_size) that they read.
+
+    Ids that were read together share alike.
+    """
+    states = np.arange(src_size) // reduction
+    return np.asarray(weights[:, states] / np.bincount(states)[states], dtype=np.float32)
 
 
 def _read(

@@ -95,13 +95,14 @@ def test_padded_sequences_are_read_like_the_loop_reads_each(keys):
 
 
 @every_stack
-def test_without_cells_all_else_is_the_same(keys):
+@pytest.mark.parametrize("lengths", [LENGTHS.tolist(), [7, 8, 7, 8], [8, 8, 8, 8]], ids=str)
+def test_without_cells_all_else_is_the_same(keys, lengths):
     whole, part = build(**keys), build(hidden_only=True, **keys)
     part.load_state_dict(whole.state_dict())
     found = []
     for stack in (whole, part):
-        inputs = torch.linspace(-2, 2, len(LENGTHS) * 8 * 4).view(-1, 8, 4).sin().requires_grad_()
-        outputs, (hidden, *_) = stack(inputs, lengths=LENGTHS)
+        inputs = torch.linspace(-2, 2, len(lengths) * 8 * 4).view(-1, 8, 4).sin().requires_grad_()
+        outputs, (hidden, *_) = stack(inputs, lengths=torch.tensor(lengths))
         (outputs.square().sum() + hidden.pow(3).sum()).backward()
         gradients = [weight.grad for weight in stack.parameters()]
         found.append([outputs, hidden, inputs.grad, *gradients])

@@ -47,6 +47,21 @@ def test_one_pass_is_as_step_by_step(decoder) -> None:
             torch.testing.assert_close(torch.from_numpy(one.weights), weights, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@torch.no_grad()
+def test_what_is_read_as_one_shares_the_attention(layers) -> None:
+    encoder = {"num_layers": 3, "pyramid_layers": layers}
+    model = build_model(encoder=encoder, decoder={"num_layers": 2}, bridge="dense")
+    found = force(Ensemble([model]), [SOURCES], TARGETS, CPU)
+    for one, source, target in zip(found, SOURCES, TARGETS, strict=True):
+        _, weights = slow([model], [source], target)
+        assert one.weights.shape == (len(target), len(source))
+        for joined, spread in zip(weights, one.weights, strict=True):
+            for state, weight in enumerate(joined):
+                own = spread[state * 2**layers : (state + 1) * 2**layers]
+                assert own == pytest.approx([float(weight) / len(own)] * len(own), abs=1e-5)
+
+
 @torch.no_grad()
 def test_an_ensemble_reads_each_source_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
     models = [build_model(), build_model(decoder={"attention": None, "feeding": None})]
