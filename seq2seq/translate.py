@@ -108,7 +108,7 @@ class Translator:
         self.requests = Requests(decoding, self.sources[0], self.target)
         if choose is not None and not decoding.sampling:
             decoding = decoding.model_copy(update={"n_best": decoding.beam_size})
-        self.search = Search(decoding, self.target.word_starts)
+        self.search = Search(decoding, self.requests.words)
         self.world = world
 
     @classmethod
@@ -191,10 +191,10 @@ class Translator:
             prefixes: for each line, what its translation begins with; "" is nothing. Its last word
                 may go on, unless the prefix ends with a space. Of a line that is translated in
                 parts it is the beginning of the first.
-            constraints: for each line, phrases that its translation has (dynamic beam allocation,
-                Post & Vilar 2018); a line that has some is translated as a whole.
-            banned: for each line, phrases that its translation doesn't have, in the pieces that the
-                tokenizer makes of them. A prefix may have them.
+            constraints: for each line, phrases that its translation has as whole words (dynamic
+                beam allocation, Post & Vilar 2018); a line that has some is translated as a whole.
+            banned: for each line, phrases that its translation doesn't have as whole words. A
+                prefix may have them.
             window: lines for each process that are read before the first is answered. They are
                 sorted by length to be searched together; their results don't depend on it.
             as_they_come: answer those that have come instead of waiting until a window is full.

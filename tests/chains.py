@@ -7,14 +7,16 @@ import oracles
 import torch
 from torch import Tensor
 
+from seq2seq.search.banned import Banned
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import Ban
-from seq2seq.special import BOS, PAD
+from seq2seq.special import BOS, EOS, PAD
 
 VOCAB = 7
 FORBIDDEN = Ban([PAD, BOS])
 WIDE = 10_000
 """A beam that holds all there is."""
+_BANNED = {}
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,19 @@ def allowed(table, forbidden=(PAD, BOS)):
     table = table.double().numpy().copy()
     table[..., list(forbidden)] = -np.inf
     return oracles.chain(table)
+
+
+def ban(phrases, vocab=VOCAB):
+    """Bans phrases of tokens, each of which writes a sign of its own."""
+    if not phrases:
+        return None
+    signs = ["" if i in (PAD, BOS) else " " if i == EOS else chr(0x4E00 + i) for i in range(vocab)]
+    texts = ["".join(signs[i] for i in ids) for ids in phrases]
+    banned = Banned(texts, signs, lambda char: False)
+    _BANNED[banned] = phrases
+    return banned
+
+
+def banned_ids(request):
+    """The phrases that a request bans by `ban`, as tokens."""
+    return [ids for banned in request.banned for ids in _BANNED[banned]]

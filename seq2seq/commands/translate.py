@@ -97,10 +97,9 @@ def _add_wishes(parser: Parser) -> None:
     group = parser.add_argument_group("what is asked of each line", about)
     text = "how its translation begins; the last word may go on, unless a space follows it"
     group.add_argument("--prefix", metavar="FILE", help=text)
-    text = "phrases that it must have, between tabs; better with a larger beam"
+    text = "phrases that it must have as whole words, between tabs; better with a larger beam"
     group.add_argument("--constraints", metavar="FILE", help=text)
-    text = "phrases that it must not have, between tabs, in the pieces that the tokenizer makes of "
-    text += "them"
+    text = "phrases that it must not have as whole words, between tabs"
     group.add_argument("--banned", metavar="FILE", help=text)
 
 

@@ -108,10 +108,16 @@ def split_words(text: str) -> Words:
     return tuple(words)
 
 
+def is_letter(char: str) -> bool:
+    """Whether a character is part of a word, and of the same one as such characters beside it."""
+    return _kind(char) == "letter"
+
+
 @cache
 def _kind(char: str) -> str:
     if char.isspace():
         return "space"
     if any(first <= ord(char) <= last for first, last in _UNSPACED):
         return "sign"
-    return "letter" if unicodedata.category(char)[0] in "LMN" else "sign"
+    category = unicodedata.category(char)
+    return "letter" if category[0] in "LMN" or category == "Co" else "sign"

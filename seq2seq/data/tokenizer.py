@@ -30,6 +30,9 @@ _FEW = 16
 """Texts that SentencePiece has done one by one before it has started the threads for a list."""
 
 
+_BYTES = 0x100000
+
+
 class Tokenizer:
     """Text to ids and back.
 
@@ -86,6 +89,7 @@ class Tokenizer:
         """One with the same pieces whose ids run the other way."""
         other = copy(self)
         other.is_reversed = not self.is_reversed
+        other.__dict__.pop("spellings", None)  # kept from before it was turned
         return other
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -174,6 +178,18 @@ class Tokenizer:
     def vocabulary(self) -> list[str]:
         """All pieces by id."""
         return self.pieces(range(len(self)))
+
+    @cached_property
+    def spellings(self) -> list[str]:
+        """What each id adds to a text, in the order in which it is written; an end adds a space.
+
+        Bytes add letters of their own (of Unicode's last private plane).
+        """
+        texts = [piece.replace(SPACE, " ") for piece in self.vocabulary]
+        texts[PAD], texts[BOS], texts[EOS] = "", "", " "
+        for byte, i in enumerate(self._byte_ids):
+            texts[i] = chr(_BYTES + byte)
+        return [text[::-1] for text in texts] if self.is_reversed else texts
 
     @cached_property
     def word_starts(self) -> list[int]:

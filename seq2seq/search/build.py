@@ -1,15 +1,16 @@
 """Search as a recipe wants it."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
 
 from seq2seq import recipe
+from seq2seq.search.banned import BanText
 from seq2seq.search.beam import Best, Choice, beam_search
 from seq2seq.search.constraints import (
     Allow,
-    BanPhrases,
     Constraint,
     Follow,
     MinLength,
@@ -21,7 +22,7 @@ from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.lexical import Required
 from seq2seq.search.loop import Bonus, StateT, Step
 from seq2seq.search.penalties import build_score
-from seq2seq.search.requests import Phrases, Request, build_phrases
+from seq2seq.search.requests import Phrases, Request, Words, build_phrases
 from seq2seq.search.sample import build_draws, sample
 
 MAX_PIECES = 1000
@@ -34,12 +35,12 @@ class Search:
 
     Args:
         decoding: settings.
-        word_starts: tokens that begin a word.
+        words: where tokens stand in words; if not given, each is taken for one.
     """
 
-    def __init__(self, decoding: recipe.Decoding, word_starts: Sequence[int] = ()) -> None:
+    def __init__(self, decoding: recipe.Decoding, words: Words | None = None) -> None:
         self.decoding = decoding
-        self.word_starts = word_starts
+        self.words = words
         self.score = build_score(decoding.length_penalty_type, decoding.length_penalty)
         self.constraints = build_constraints(
             decoding.ban_unk, decoding.no_repeat_ngram, decoding.max_repeats
@@ -106,16 +107,16 @@ class Search:
         constraints = [*self.constraints]
         if any(request.required for request in requests):
             # Bans of a sentence stay: they are asked for as much as its phrases are.
-            constraints = [Allow(_required(requests, device), constraints)]
+            constraints = [Allow(self._required(requests, device), constraints)]
         fewest = torch.minimum(fewest_pieces(self.decoding, lengths), limits - 1)
         if fewest.any():
             constraints.append(MinLength(fewest.to(device)))
-        if any(request.banned for request in requests):
-            banned = build_phrases([request.banned for request in requests], device)
-            constraints.append(BanPhrases(banned))
-        if any(request.whole for request in requests) and self.word_starts:
+        sizes = torch.tensor([len(request.prefix) for request in requests], device=device)
+        for banned in zip_longest(*(request.banned for request in requests)):
+            constraints.append(BanText(banned, sizes))
+        if any(request.whole for request in requests) and self.words and self.words.starts:
             ends = [len(request.prefix) if request.whole else -1 for request in requests]
-            constraints.append(Follow(torch.tensor(ends, device=device), self.word_starts))
+            constraints.append(Follow(torch.tensor(ends, device=device), self.words.starts))
         if any(request.prefix for request in requests):
             prefixes = [request.prefix for request in requests]
             return [Prefix(prefixes, constraints, device)]
@@ -123,14 +124,13 @@ class Search:
 
     def _choice(self, requests: Sequence[Request], device: torch.device) -> Choice:
         if any(request.required for request in requests):
-            return Required(_required(requests, device))
+            return Required(self._required(requests, device))
         if self.decoding.diversity_groups > 1:
             return Diverse(self.decoding.diversity_groups, self.decoding.diversity_strength)
         return Best()
 
-
-def _required(requests: Sequence[Request], device: torch.device) -> Phrases:
-    return build_phrases([request.required for request in requests], device)
+    def _required(self, requests: Sequence[Request], device: torch.device) -> Phrases:
+        return build_phrases([request.required for request in requests], device, self.words)
 
 
 def limit_lengths(decoding: recipe.Decoding, lengths: Tensor) -> Tensor:

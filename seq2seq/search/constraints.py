@@ -86,20 +86,6 @@ class NoLoop:
             _forbid(log_probs, next_, same.all(dim=1).unsqueeze(1))
 
 
-class BanPhrases:
-    """Never produces the given phrases, each sentence its own."""
-
-    def __init__(self, phrases: Phrases) -> None:
-        self.phrases = phrases
-
-    def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
-        """See `Constraint`."""
-        own = self.phrases.of(owners)
-        before = (own.lengths - 1).clamp(min=0).unsqueeze(2)
-        said = own.begun(tokens).gather(2, before).squeeze(2)
-        _forbid(log_probs, own.ids.gather(2, before).squeeze(2), said & (own.lengths > 0))
-
-
 class Follow:
     """Lets nothing but given tokens and the end mark stand at one place of a sentence.
 
@@ -166,7 +152,8 @@ class Allow:
     def __call__(self, log_probs: Tensor, tokens: Tensor, owners: Tensor) -> None:
         """See `Constraint`."""
         own = self.phrases.of(owners)
-        asked = own.begun(tokens) & own.places & ~own.within(tokens).unsqueeze(2)
+        stands, _ = own.within(tokens)
+        asked = own.begun(tokens) & own.places & ~stands.unsqueeze(2)
         following = own.ids.flatten(1)
         before = log_probs.gather(1, following).masked_fill(~asked.flatten(1), float("-inf"))
         for constraint in self.others:

@@ -1,5 +1,7 @@
 """Phrases that must appear in the output (dynamic beam allocation, Post & Vilar 2018)."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,20 @@ from seq2seq.search.beam import Candidates, candidates
 from seq2seq.search.loop import Live
 from seq2seq.search.requests import Phrases
 from seq2seq.special import EOS
+
+
+class _Got(NamedTuple):
+    """What hypotheses have got of the C phrases of their sentences.
+
+    Attributes:
+        begun: (N, C, L) where they end in the first tokens of a phrase.
+        met: (N, C) phrases that stand in them.
+        unsettled: (N, C) those of them that the next token may break.
+    """
+
+    begun: Tensor
+    met: Tensor
+    unsettled: Tensor
 
 
 class Required:
@@ -17,7 +33,8 @@ class Required:
     and the beam takes the best of each bank, then the second best, and so on, the fullest bank
     first: an allocation that gives away what a bank doesn't fill, by sorting alone (cf. Hu et al.
     2019). Only what has all phrases may end, or reach the limit. How many tokens a hypothesis has
-    got is a function of its tokens. Sentences without phrases are searched as ever.
+    got is a function of its tokens; those of a phrase are lost where its last word goes on.
+    Sentences without phrases are searched as ever.
 
     Args:
         phrases: of the sentences.
@@ -32,12 +49,12 @@ class Required:
         """See `Choice`."""
         batch, width = live.log_probs.shape
         own = self.phrases.of(live.owners())
-        begun, met = own.begun(live.tokens), own.within(live.tokens)
-        log_probs[:, EOS] = log_probs[:, EOS].masked_fill(~met.all(dim=1), float("-inf"))
+        got = _Got(own.begun(live.tokens), *own.within(live.tokens))
+        log_probs[:, EOS] = log_probs[:, EOS].masked_fill(~got.met.all(dim=1), float("-inf"))
         _, parents, tokens = candidates(live.log_probs, log_probs, 2 * size)
         # Candidates as numbers: token first, since that is how equal ones are ordered.
         likeliest = tokens * width + parents
-        wanted = self._wanted(own, begun, met, log_probs)
+        wanted = self._wanted(own, got, log_probs)
         rows = torch.arange(width, device=wanted.device).repeat(batch).unsqueeze(1)
         asked = (wanted * width + rows).view(batch, -1)
         codes = torch.cat((likeliest, asked), dim=1).sort(dim=1).values
@@ -47,7 +64,7 @@ class Required:
         again = torch.zeros_like(codes, dtype=torch.bool)
         again[:, 1:] = codes[:, 1:] == codes[:, :-1]
         scores = scores.masked_fill(again, float("-inf"))
-        banks, full = self._banks(own, begun, met, parents + starts, tokens)
+        banks, full = self._banks(own, got, parents + starts, tokens)
         at_limit = (live.tokens.shape[1] + 1 >= live.limits).unsqueeze(1)
         scores = scores.masked_fill(at_limit & (banks < full), float("-inf"))
         order = _take_turns(scores, banks)[:, : 2 * size]
@@ -55,24 +72,32 @@ class Required:
             scores.gather(1, order), (parents + starts).gather(1, order), tokens.gather(1, order)
         )
 
-    def _wanted(self, own: Phrases, begun: Tensor, met: Tensor, log_probs: Tensor) -> Tensor:
-        """The next token of each missing phrase and the best of all, (N, C + 1)."""
+    def _wanted(self, own: Phrases, got: "_Got", log_probs: Tensor) -> Tensor:
+        """The next token of each missing phrase and the best of all, (N, C + 1).
+
+        Of a phrase that the next token may break it is the best one that doesn't.
+        """
         best = log_probs.argmax(dim=1, keepdim=True)
-        got = _longest(begun & own.places)
-        following = own.ids.gather(2, got.unsqueeze(2)).squeeze(2)
-        return torch.cat((torch.where(met, best, following), best), dim=1)
+        breaking = own.goes_on(torch.arange(log_probs.shape[1], device=log_probs.device))
+        settling = log_probs.masked_fill(breaking, float("-inf")).argmax(dim=1, keepdim=True)
+        place = _longest(got.begun & own.places)
+        following = own.ids.gather(2, place.unsqueeze(2)).squeeze(2)
+        following = torch.where(got.met, best, following)
+        following = torch.where(got.unsettled, settling, following)
+        return torch.cat((following, best), dim=1)
 
     def _banks(
-        self, own: Phrases, begun: Tensor, met: Tensor, rows: Tensor, tokens: Tensor
+        self, own: Phrases, got: "_Got", rows: Tensor, tokens: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Tokens of the phrases that candidates (B, M) have got, and how many there are, (B, 1)."""
         ids, lengths = own.ids[rows], own.lengths[rows]
-        said = begun[rows] & (ids == tokens.unsqueeze(2).unsqueeze(3))
+        said = got.begun[rows] & (ids == tokens.unsqueeze(2).unsqueeze(3))
         said = torch.cat((torch.zeros_like(said[..., :1]), said), dim=3)
-        got = _longest(said)
-        done = met[rows] | (got == lengths)
+        place = _longest(said)
+        broken = got.unsettled[rows] & own.goes_on(tokens).unsqueeze(2)
+        done = (got.met[rows] & ~broken) | (place == lengths)
         whole = (lengths * done).sum(dim=2)
-        part = got.masked_fill(done, 0).amax(dim=2)
+        part = place.masked_fill(done, 0).amax(dim=2)
         return whole + part, lengths[:, :1].sum(dim=2)
 
 

@@ -6,9 +6,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seq2seq.search.banned import Banned
 from seq2seq.special import PAD
 
 Ids = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Words:
+    """Where tokens stand in words.
+
+    Attributes:
+        starts: tokens that begin a word.
+        going_on: (V,) tokens that go on with the word before them, if it is one.
+        open: (V,) tokens that end in a word that can go on.
+    """
+
+    starts: Sequence[int]
+    going_on: Tensor
+    open: Tensor
 
 
 @dataclass(frozen=True)
@@ -18,15 +34,15 @@ class Request:
     Attributes:
         prefix: what it begins with.
         whole: the prefix ends with a word, so that what follows begins another.
-        required: phrases that appear in it.
-        banned: phrases that don't.
+        required: phrases that appear in it as whole words.
+        banned: what holds the phrases that don't.
         key: non-negative number by which its samples are drawn.
     """
 
     prefix: Ids = ()
     whole: bool = False
     required: Sequence[Ids] = ()
-    banned: Sequence[Ids] = ()
+    banned: Sequence[Banned] = ()
     key: int = 0
 
     @property
@@ -47,14 +63,20 @@ class Phrases:
     Attributes:
         ids: (B, C, L), padded.
         lengths: (B, C); 0 where there is no phrase.
+        open: (B, C) those that tokens `going_on` must not follow.
+        going_on: (V,) these tokens; absent where no phrase is open.
     """
 
     ids: Tensor
     lengths: Tensor
+    open: Tensor
+    going_on: Tensor | None = None
 
     def of(self, sentences: Tensor) -> "Phrases":
         """Those of sentences (B',), by their places."""
-        return Phrases(self.ids[sentences], self.lengths[sentences])
+        return Phrases(
+            self.ids[sentences], self.lengths[sentences], self.open[sentences], self.going_on
+        )
 
     @property
     def places(self) -> Tensor:
@@ -74,17 +96,35 @@ class Phrases:
                 found.append((self.ids[:, :, :k] == tail).all(dim=2))
         return torch.stack(found, dim=2)
 
-    def within(self, tokens: Tensor) -> Tensor:
-        """Which phrases (B, C) stand in tokens (B, t); those of no length do."""
-        size = self.ids.shape[2]
-        padded = torch.nn.functional.pad(tokens, (0, size), value=PAD)
-        windows = padded.unfold(1, size, 1).unsqueeze(2)
+    def within(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Which phrases (B, C) stand in tokens (B, t), and which of them do so until one goes on.
+
+        Those of no length do.
+        """
+        size, length = self.ids.shape[2], tokens.shape[1]
+        padded = torch.nn.functional.pad(tokens, (0, size + 1), value=PAD)
+        windows = padded[:, :-1].unfold(1, size, 1).unsqueeze(2)
         beyond = torch.arange(size, device=tokens.device) >= self.lengths.unsqueeze(2)
-        same = (windows == self.ids.unsqueeze(1)) | beyond.unsqueeze(1)
-        return same.all(dim=3).any(dim=1)
+        same = ((windows == self.ids.unsqueeze(1)) | beyond.unsqueeze(1)).all(dim=3)
+        # Where what follows a phrase stands, by where the phrase begins, (B, t + 1, C).
+        places = torch.arange(length + 1, device=tokens.device).view(-1, 1)
+        behind = places + self.lengths.unsqueeze(1)
+        following = padded.gather(1, behind.flatten(1)).view_as(behind)
+        same &= ~(self.goes_on(following) & self.open.unsqueeze(1))
+        settled = same & ((behind < length) | ~self.open.unsqueeze(1))
+        stands = same.any(dim=1)
+        return stands, stands & ~settled.any(dim=1)
+
+    def goes_on(self, tokens: Tensor) -> Tensor:
+        """Which tokens break the open phrases that they follow."""
+        if self.going_on is None:
+            return torch.zeros_like(tokens, dtype=torch.bool)
+        return self.going_on[tokens]
 
 
-def build_phrases(phrases: Sequence[Sequence[Ids]], device: torch.device) -> Phrases:
+def build_phrases(
+    phrases: Sequence[Sequence[Ids]], device: torch.device, words: Words | None = None
+) -> Phrases:
     """The phrases of each sentence, none of them empty."""
     most = max([1, *map(len, phrases)])
     longest = max([1, *(len(ids) for own in phrases for ids in own)])
@@ -94,4 +134,7 @@ def build_phrases(phrases: Sequence[Sequence[Ids]], device: torch.device) -> Phr
         for place, phrase in enumerate(own):
             ids[sentence, place, : len(phrase)] = torch.tensor(phrase)
             lengths[sentence, place] = len(phrase)
-    return Phrases(ids.to(device), lengths.to(device))
+    last = ids.gather(2, (lengths - 1).clamp(min=0).unsqueeze(2)).squeeze(2)
+    is_open = torch.zeros_like(last, dtype=torch.bool) if words is None else words.open[last]
+    going_on = None if words is None else words.going_on.to(device)
+    return Phrases(ids.to(device), lengths.to(device), is_open.to(device), going_on)

@@ -75,12 +75,12 @@ class Decoding(Section):
     a guard against loops that leaves other repetition alone; try 3. 0 is off."""
 
     banned_phrases: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Words or phrases that are never produced, in the pieces that the tokenizer makes of them."""
+    """Words or phrases that are never produced: no translation has them as whole words."""
 
     glossary: str | None = None
-    """TSV file: where the source has the phrase in the first column, as whole words, the
-    translation has the one in the second (dynamic beam allocation, Post & Vilar 2018). Better with
-    a larger beam."""
+    """TSV file: where the source has the phrase in the first column, as whole words, so has the
+    translation the one in the second (dynamic beam allocation, Post & Vilar 2018). Better with a
+    larger beam."""
 
     diversity_groups: int = Field(default=1, ge=1)
     """Groups of hypotheses that avoid each other's words, for n-best lists that differ (diverse

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from seq2seq import recipe
-from seq2seq.data.glossary import load_glossary
+from seq2seq.data.glossary import is_letter, load_glossary
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import DataError, RunError
 from seq2seq.files import digest
-from seq2seq.search.requests import Ids, Request
+from seq2seq.search.banned import Banned
+from seq2seq.search.requests import Ids, Request, Words
 from seq2seq.special import UNK
 
 
@@ -74,7 +77,7 @@ class Requests:
         self.decoding = decoding
         self.lowercase = source.lowercase
         self.target = target
-        self.banned = self._producible(decoding.banned_phrases)
+        self.banned = self._ban(decoding.banned_phrases)
         self.glossary = None
         if decoding.glossary is not None:
             path = Path(decoding.glossary)
@@ -85,9 +88,19 @@ class Requests:
                 if UNK in ids:
                     text = "has characters that the model doesn't know; take it out"
                     raise DataError(f"{path}: {phrase!r} {text}")
-                if any(_has(ids, other) for other in self.banned):
+                if self._is_in(self.banned, ids):
                     text = "has what decoding.banned_phrases bans; drop one of them"
                     raise DataError(f"{path}: {phrase!r} {text}")
+
+    @property
+    def words(self) -> Words:
+        """Where pieces stand in words."""
+        spellings = self.target.spellings
+        # A model that writes from the end begins words where others go on with them.
+        forwards = not self.target.is_reversed
+        going_on = [forwards and any(map(is_letter, text[:1])) for text in spellings]
+        is_open = [any(map(is_letter, text[-1:])) for text in spellings]
+        return Words(self.target.word_starts, torch.tensor(going_on), torch.tensor(is_open))
 
     def must_grant(self, *, prefixes: bool, constraints: bool) -> None:
         """See that such wishes can be granted.
@@ -127,9 +140,13 @@ class Requests:
             for phrase in wish.required
             if phrase.strip()
         ]
-        banned = [*self.banned, *self._producible(wish.banned)]
-        if wish.required or wish.banned:
-            _must_agree(wish, required, banned)
+        banned = [*self.banned, *self._ban(wish.banned)]
+        asked = wish.required or wish.banned
+        if asked and any(self._is_in(banned, ids) for ids in required):
+            raise DataError(
+                f"constraints, line {wish.line}: a phrase is banned, or has one in it that is; "
+                "drop one of them"
+            )
         prefix = wish.prefix.strip(" \t")
         return Request(
             prefix=self._known(prefix, f"prefixes, line {wish.line}") if prefix else (),
@@ -147,23 +164,16 @@ class Requests:
             )
         return ids
 
-    def _producible(self, phrases: Sequence[str]) -> list[Ids]:
-        """Ids of those phrases that could come up."""
-        return [ids for ids in self.target.encode(phrases) if ids and UNK not in ids]
+    def _ban(self, phrases: Sequence[str]) -> list[Banned]:
+        """What holds phrases, if any of them could come up."""
+        producible = [ids for ids in self.target.encode(phrases) if ids and UNK not in ids]
+        texts = [self._spell(ids).strip() for ids in producible]
+        texts = sorted({text for text in texts if text})
+        return [Banned(texts, self.target.spellings, is_letter)] if texts else []
 
+    def _is_in(self, banned: Sequence[Banned], ids: Ids) -> bool:
+        """Whether something that is banned stands in ids."""
+        return any(each.stands_in(self._spell(ids)) for each in banned)
 
-def _must_agree(wish: Wish, required: Sequence[Ids], banned: Sequence[Ids]) -> None:
-    """See that no required phrase has a banned one in it."""
-    for ids in required:
-        for other in banned:
-            if _has(ids, other):
-                raise DataError(
-                    f"constraints, line {wish.line}: a phrase is banned, or has one in it that "
-                    "is; drop one of them"
-                )
-
-
-def _has(ids: Ids, phrase: Ids) -> bool:
-    """Whether a phrase stands in ids."""
-    starts = range(len(ids) - len(phrase) + 1)
-    return any(list(ids[i : i + len(phrase)]) == list(phrase) for i in starts)
+    def _spell(self, ids: Ids) -> str:
+        return "".join(self.target.spellings[i] for i in ids)

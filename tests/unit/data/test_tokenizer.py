@@ -219,6 +219,22 @@ def test_reversed_bytes_and_foreign_ids_are_the_same_text():
     assert turned.decode(turned.encode(LINES)) == LINES
 
 
+@pytest.mark.parametrize("kind", [*TYPES, "bytes"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_ids_spell_the_text(kind, turned, tokenizers):
+    given = {} if kind == "bytes" else {"type": kind}
+    tokenizer = train(**given, byte_fallback=kind == "bytes", vocab_size=400)
+    tokenizer = tokenizer.reversed() if turned else tokenizer
+    spellings = tokenizer.spellings
+    assert [spellings[i] for i in (PAD, BOS, EOS)] == ["", "", " "]
+    for seed, line in enumerate(LINES[:50]):
+        text = "".join(spellings[i] for i in tokenizer.sample(line, 0.3, seed))
+        assert (text[::-1] if turned else text).strip() == line
+    if kind == "bytes":
+        odd = [spellings[i] for i in tokenizer.encode(["\u2603"])[0]]
+        assert len({*odd}) == len(odd) >= 3 and all(len(text) == 1 for text in odd)
+
+
 def test_unusable_models(tmp_path):
     with pytest.raises(DataError, match=r"none\.model: cannot be read"):
         Tokenizer.load(tmp_path / "none.model")

@@ -6,13 +6,14 @@ import numpy as np
 import oracles
 import pytest
 import torch
-from tiny import DECODERS, build_model, random_source
+from chains import ban, banned_ids
+from tiny import DECODERS, TGT_VOCAB, build_model, random_source
 
 from seq2seq.model.coverage import Coverage
 from seq2seq.model.ensemble import Ensemble
 from seq2seq.recipe import Decoding
 from seq2seq.search.build import MAX_PIECES, Search, fewest_pieces, limit_lengths
-from seq2seq.search.requests import Request
+from seq2seq.search.requests import Request, Words
 from seq2seq.special import BOS, EOS, PAD, UNK
 
 CPU = torch.device("cpu")
@@ -36,10 +37,10 @@ def build_requests(kind, count):
     if kind != "requests":
         return [Request(key=i) for i in range(count)]
     each = [
-        Request(prefix=[5, 6], banned=[[7]]),
+        Request(prefix=[5, 6], banned=[ban([[7]], TGT_VOCAB)]),
         Request(required=[[4, 4], [6]]),
         Request(),
-        Request(prefix=[UNK], required=[[8]], banned=[[4], [5, 5]]),
+        Request(prefix=[UNK], required=[[8]], banned=[ban([[4], [5, 5]], TGT_VOCAB)]),
     ]
     return [each[i % 4] for i in range(count)]
 
@@ -107,7 +108,9 @@ def test_outputs_are_what_was_asked_for_and_worth_what_teacher_forcing_says(kind
         for h in hypotheses:
             assert h.tokens[: len(request.prefix)] == list(request.prefix)
             rest = h.tokens[len(request.prefix) :]
-            assert not any(oracles.has(rest, ids) for ids in request.banned) and UNK not in rest
+            assert (
+                not any(oracles.has(rest, ids) for ids in banned_ids(request)) and UNK not in rest
+            )
             assert all(oracles.has(h.tokens, ids) for ids in request.required)
             said = [*h.tokens, EOS] if h.complete else h.tokens
             features = model(*source, torch.tensor([[BOS, *said[:-1]]]))
@@ -123,17 +126,18 @@ def test_a_search_of_all_there_is_finds_what_was_asked_for_and_nothing_else():
     model = build_model(tgt_vocab=7)
     sources, lengths = random_source([4, 2, 6, 3])
     requests = [
-        Request(prefix=[5], whole=True, banned=[[4, 4]]),
+        Request(prefix=[5], whole=True, banned=[ban([[4, 4]])]),
         Request(prefix=[6], required=[[4, 5]]),
-        Request(required=[[6], [5]], banned=[[5, 6]]),
-        Request(prefix=[6, 5], banned=[[6], [4]]),
+        Request(required=[[6], [5]], banned=[ban([[5, 6]])]),
+        Request(prefix=[6, 5], banned=[ban([[6], [4]])]),
     ]
     starts = [4]
+    words = Words(starts, torch.zeros(7, dtype=torch.bool), torch.zeros(7, dtype=torch.bool))
     decoding = Decoding(beam_size=500, n_best=500, max_length=4, length_penalty=0)
     ensemble = Ensemble([model])
     with torch.inference_mode():
         state = ensemble.encode([(sources, lengths)])
-        results = Search(decoding, starts)(ensemble.step, state, lengths, requests, CPU)
+        results = Search(decoding, words)(ensemble.step, state, lengths, requests, CPU)
     for i, (request, found) in enumerate(zip(requests, results, strict=True)):
         source = sources[i : i + 1, : lengths[i]], lengths[i : i + 1]
 
@@ -155,7 +159,7 @@ def test_a_search_of_all_there_is_finds_what_was_asked_for_and_nothing_else():
             # What ends in the prefix was asked for.
             and not any(
                 tokens[max(0, end - len(ids)) : end] == ids
-                for ids in request.banned
+                for ids in banned_ids(request)
                 for end in range(size + 1, len(tokens) + 1)
             )
         ]
@@ -219,7 +223,7 @@ def test_what_is_required_is_not_forbidden(rule):
         Request(required=[[4, 4, 4]]),
         Request(required=[[5, 6, 5, 6], [6, 6]]),
         Request(),
-        Request(prefix=[7, 7], required=[[7, 8], [8]], banned=[[8, 8]]),
+        Request(prefix=[7, 7], required=[[7, 8], [8]], banned=[ban([[8, 8]], TGT_VOCAB)]),
     ]
     decoding = Decoding(n_best=5, max_length=14, **rule)
     found = translate([model], sources, lengths, requests, decoding)
@@ -227,7 +231,7 @@ def test_what_is_required_is_not_forbidden(rule):
         assert hypotheses
         for h in hypotheses:
             assert all(oracles.has(h.tokens, ids) for ids in request.required)
-            assert not any(oracles.has(h.tokens, ids) for ids in request.banned)
+            assert not any(oracles.has(h.tokens, ids) for ids in banned_ids(request))
     alone = translate([model], sources[2:3], lengths[2:3], requests[2:3], decoding)
     assert_same(found[2:3], alone)
 

@@ -3,11 +3,11 @@ import math
 import oracles
 import pytest
 import torch
-from chains import FORBIDDEN, WIDE, allowed, random_tables, search
+from chains import FORBIDDEN, WIDE, allowed, ban, random_tables, search
 
+from seq2seq.search.banned import BanText
 from seq2seq.search.constraints import (
     Ban,
-    BanPhrases,
     Follow,
     MinLength,
     NoLoop,
@@ -15,7 +15,6 @@ from seq2seq.search.constraints import (
     Prefix,
     build_constraints,
 )
-from seq2seq.search.requests import build_phrases
 from seq2seq.special import BOS, EOS, PAD, UNK
 
 VOCAB = 8
@@ -77,7 +76,7 @@ def assert_forbids(constraint, is_bad, most):
 
 def test_banned_phrases_are_each_sentences_own():
     phrases = [[[5]], [[4, 5], [5, 5, 4]], [], [[6, 4], [4, 5, 6], [7]]]
-    constraint = BanPhrases(build_phrases(phrases, CPU))
+    constraint = BanText([ban(own, VOCAB) for own in phrases], torch.zeros(4))
     seen = 0
     for length in range(6):
         for _ in range(20):
@@ -100,7 +99,7 @@ def test_constrained_search_is_exhaustive_search_filtered(name):
     fewest = [0, 3, 1, 2]
     constraint, allows = {
         "banned": (
-            BanPhrases(build_phrases(phrases, CPU)),
+            BanText([ban(own) for own in phrases], torch.zeros(4)),
             lambda i, found: not any(oracles.has(found, ids) for ids in phrases[i]),
         ),
         "prefix": (

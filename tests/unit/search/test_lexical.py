@@ -9,7 +9,7 @@ from chains import FORBIDDEN, VOCAB, WIDE, allowed, random_tables, search, tied_
 from seq2seq.search.constraints import NoRepeat
 from seq2seq.search.lexical import Required
 from seq2seq.search.penalties import build_score
-from seq2seq.search.requests import build_phrases
+from seq2seq.search.requests import Words, build_phrases
 from seq2seq.special import EOS, UNK
 
 CPU = torch.device("cpu")
@@ -109,6 +109,35 @@ def test_a_wider_beam_finds_better_outputs():
     assert narrow < wider < widest
 
 
+@pytest.mark.parametrize("beam_size", [1, 3, WIDE])
+def test_phrases_are_whole_words(beam_size):
+    # 4 and 5 end in a word that 5 and 6 go on with.
+    going_on, is_open = torch.zeros(2, VOCAB, dtype=torch.bool)
+    going_on[[5, 6]], is_open[[4, 5]] = True, True
+    words = Words([UNK, 4], going_on, is_open)
+    limit, tables = 4, random_tables(len(PHRASES))
+    possible = [own for own in PHRASES if len({tuple(ids) for ids in own}) < limit]
+    limits = [limit if beam_size == WIDE else 12] * len(possible)
+    keys = {"beam_size": beam_size, "choose": Required(build_phrases(possible, CPU, words))}
+    results = search(tables[: len(possible)], limits, **keys)
+
+    def stands(tokens, ids):
+        return any(
+            tokens[start : start + len(ids)] == ids
+            and not (ids[-1] in (4, 5) and {5, 6} & {*tokens[start + len(ids) :][:1]})
+            for start in range(len(tokens))
+        )
+
+    for table, own, found in zip(tables, possible, results, strict=True):
+        if beam_size < WIDE:
+            assert all(stands(h.tokens, ids) for h in found for ids in own)
+            continue
+        every = oracles.exhaustive_search(allowed(table), limit)
+        expected = [one for one in every if all(stands(one[1], ids) for ids in own)]
+        if expected:
+            assert [(h.tokens, h.complete) for h in found] == [one[1:] for one in expected]
+
+
 def test_phrases_that_other_constraints_forbid_leave_what_there_is():
     tables = random_tables(3)
     keys = {"constraints": [FORBIDDEN, NoRepeat(1)], "choose": required([[[5, 5]]] * 3)}
@@ -122,7 +151,8 @@ def test_phrases_within_tokens():
     for length in range(6):
         for _ in range(30):
             tokens = torch.randint(4, 7, (4, length))
-            found = built.within(tokens)
+            found, unsettled = built.within(tokens)
+            assert not unsettled.any()
             for own, row, told in zip(phrases, tokens.tolist(), found.tolist(), strict=True):
                 assert told[: len(own)] == [oracles.has(row, ids) for ids in own]
                 assert all(told[len(own) :])
