@@ -21,7 +21,7 @@ def make_batch(src_lengths=(3, 5, 4), tgt_lengths=(4, 2, 6)):
         row[length - 1], row[length:] = EOS, PAD
     read = torch.cat((torch.full((len(out), 1), BOS), out[:, :-1]), dim=1)
     read[read == EOS] = PAD
-    return Batch(src, lengths, read, out, np.arange(len(out)), sum(tgt_lengths))
+    return Batch(src, src, lengths, read, out, np.arange(len(out)), sum(tgt_lengths))
 
 
 def gradients(objective, model, batch, progress=None):

@@ -21,6 +21,7 @@ class Batch:
 
     Attributes:
         src: Source ids with end marks, shape (B, S).
+        src_in: What the encoder reads: the same, but with word dropout some of them are `<unk>`.
         src_lengths: Source ids of each row, shape (B,); always on the CPU.
         tgt_in: What the decoder reads: the begin mark and the target ids, shape (B, T). With word
             dropout some of them are `<unk>` here.
@@ -30,6 +31,7 @@ class Batch:
     """
 
     src: Tensor
+    src_in: Tensor
     src_lengths: Tensor
     tgt_in: Tensor
     tgt_out: Tensor
@@ -38,12 +40,12 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch with its ids on a device; nobody waits until they are there."""
-        ids = [self.src, self.tgt_in, self.tgt_out]
+        ids = [self.src, self.src_in, self.tgt_in, self.tgt_out]
         if torch.device(device).type == "cuda":
             # The GPU fetches pinned memory by itself, any other is copied first.
             ids = [part.pin_memory() for part in ids]
-        src, tgt_in, tgt_out = (part.to(device, non_blocking=True) for part in ids)
-        return replace(self, src=src, tgt_in=tgt_in, tgt_out=tgt_out)
+        src, src_in, tgt_in, tgt_out = (part.to(device, non_blocking=True) for part in ids)
+        return replace(self, src=src, src_in=src_in, tgt_in=tgt_in, tgt_out=tgt_out)
 
     def halves(self) -> tuple["Batch", "Batch"]:
         """The upper and the lower half of the pairs, each as long as its own longest."""
@@ -55,6 +57,7 @@ class Batch:
         src_end, tgt_end = int(lengths.max()), int(tgt_lengths.max())
         return Batch(
             self.src[rows, :src_end],
+            self.src_in[rows, :src_end],
             lengths,
             self.tgt_in[rows, :tgt_end],
             self.tgt_out[rows, :tgt_end],
@@ -102,9 +105,10 @@ def load_batch(corpus: EncodedCorpus, index: npt.NDArray[np.int64], epoch: int =
     tgt_in[:, 0] = BOS
     tgt_in[:, 1:] = tgt_out[:, :-1]
     tgt_in[tgt_in == EOS] = PAD
+    src_in = src
     if corpus.noise is not None:
         lines = np.array([corpus.line(i) for i in index.tolist()])
         noisy = corpus.noise.on_source(src.numpy(), src_lengths.numpy(), epoch, lines)
-        src = torch.from_numpy(noisy)
+        src, src_in = map(torch.from_numpy, noisy)
         tgt_in = torch.from_numpy(corpus.noise.on_target(tgt_in.numpy(), epoch, lines))
-    return Batch(src, src_lengths, tgt_in, tgt_out, index, int(tgt_lengths.sum()))
+    return Batch(src, src_in, src_lengths, tgt_in, tgt_out, index, int(tgt_lengths.sum()))

@@ -31,8 +31,8 @@ class Noise:
     src_shuffle: int
     seed: int
 
-    def on_source(self, src: Ids, lengths: Ids, epoch: int, lines: Ids) -> Ids:
-        """What the encoder reads.
+    def on_source(self, src: Ids, lengths: Ids, epoch: int, lines: Ids) -> tuple[Ids, Ids]:
+        """What the source is, and what the encoder reads.
 
         Args:
             src: Source ids with end marks and padding, shape (B, S).
@@ -43,10 +43,11 @@ class Noise:
         if self.src_shuffle:
             draws = uniform(self.seed, "src_shuffle", epoch, *_places(src, lines))
             src = shuffle(src, lengths, self.src_shuffle, draws)
+        read = src
         if self.src_word_dropout:
             draws = uniform(self.seed, "src_word_dropout", epoch, *_places(src, lines))
-            src = drop_words(src, self.src_word_dropout, draws)
-        return src
+            read = drop_words(src, self.src_word_dropout, draws)
+        return src, read
 
     def on_target(self, tgt_in: Ids, epoch: int, lines: Ids) -> Ids:
         """What the decoder reads, shape (B, T); what it should say stays as it is."""

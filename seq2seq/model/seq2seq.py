@@ -60,8 +60,11 @@ class Seq2Seq(nn.Module):
         """Whether there is an encoder."""
         return isinstance(self.encoder, Encoder)
 
-    def encode(self, src: Tensor, lengths: Tensor) -> DecoderState:
-        """Read src (B, S) with real lengths (B,) on the CPU; one decoder row per sentence."""
+    def encode(self, src: Tensor, lengths: Tensor, copied: Tensor | None = None) -> DecoderState:
+        """Read src (B, S) with real lengths (B,) on the CPU; one decoder row per sentence.
+
+        What can be copied are the ids `copied` (B, S), if others than those read.
+        """
         encoded: EncoderOutput = self.encoder(src, lengths)
         decoder = self.decoder
         num_lower = decoder.lower.num_layers
@@ -72,7 +75,7 @@ class Seq2Seq(nn.Module):
             past = decoder.attention.start(plain)
             memory = replace(
                 plain,
-                tokens=None if self.copying is None else src,
+                tokens=None if self.copying is None else src if copied is None else copied,
                 embeddings=None if self.lexical is None else encoded.embedded,
             )
         feed = None

@@ -40,7 +40,7 @@ class CrossEntropy:
         section = self.section
         read = twice(batch) if section.r_drop else batch
         with autocast(batch.src.device, section.precision):
-            state = model.encode(read.src, read.src_lengths)
+            state = model.encode(read.src_in, read.src_lengths, read.src)
             tokens = self._mix(model, read, state, progress)
             decoded = decode_in_parts(model, tokens, state, section.truncate)
         return features_loss(model, *decoded, batch, section.label_smoothing, section.r_drop)
@@ -110,6 +110,7 @@ def twice(batch: Batch) -> Batch:
     return replace(
         batch,
         src=batch.src.repeat(2, 1),
+        src_in=batch.src_in.repeat(2, 1),
         src_lengths=batch.src_lengths.repeat(2),
         tgt_in=batch.tgt_in.repeat(2, 1),
         tgt_out=batch.tgt_out.repeat(2, 1),

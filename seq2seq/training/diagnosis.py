@@ -81,7 +81,8 @@ def source_use(
     neighbours = torch.arange(size, device=device).roll(1)
     with autocast(device, precision):
         decoded = model.decode(batch.tgt_in, start.select(neighbours, neighbours))
-    shuffled = replace(batch, src=batch.src[neighbours])
+    src = batch.src[neighbours]
+    shuffled = replace(batch, src=src, src_in=src)
     other = float(features_loss(model, *decoded, shuffled).cross_entropy)
     entropy = count = 0.0
     if end.weights is not None and not _is_hard(model):

@@ -88,7 +88,7 @@ def _not_finite_outputs(model: Seq2Seq, batch: Batch) -> Iterator[str]:
     mode = model.training
     model.eval()
     try:
-        features = model(batch.src, batch.src_lengths, batch.tgt_in)
+        features = model(batch.src_in, batch.src_lengths, batch.tgt_in)
         model.output(features[:1])
     finally:
         model.train(mode)

@@ -90,7 +90,7 @@ class MinimumRisk:
         with torch.inference_mode(), autocast(device, self.section.precision):
             sampled = sample(
                 model.step,
-                model.encode(batch.src, batch.src_lengths),
+                model.encode(batch.src_in, batch.src_lengths, batch.src),
                 limits,
                 draws.to(device),
                 constraints=self.constraints,
@@ -126,7 +126,7 @@ class MinimumRisk:
         sentences, parts = taken.nonzero()[:, 0], []
         order = np.argsort([len(ids) for ids in outputs], kind="stable")
         with autocast(batch.src.device, self.section.precision):
-            start = model.encode(batch.src, batch.src_lengths)
+            start = model.encode(batch.src_in, batch.src_lengths, batch.src)
             for rows in np.array_split(order, min(LENGTH_GROUPS, len(order))):
                 owners = sentences[torch.from_numpy(rows)]
                 said = pad([outputs[row] for row in rows])[0].to(owners.device)

@@ -98,7 +98,7 @@ class Validator:
         def measured(index: npt.NDArray[np.int64], is_telling: bool) -> tuple[float, ...]:
             batch = load_batch(self.dev, index).to(device)
             with autocast(device, self.section.precision):
-                start = model.encode(batch.src, batch.src_lengths)
+                start = model.encode(batch.src_in, batch.src_lengths, batch.src)
                 features, end = model.decode(batch.tgt_in, start)
             loss = float(features_loss(model, features, end, batch).cross_entropy)
             if not is_telling:

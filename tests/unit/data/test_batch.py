@@ -99,13 +99,14 @@ def test_noise_is_on_what_is_read_and_follows_the_line(folder):
     noisy, again = load_batch(corpus, index, 1), load_batch(corpus, index[::-1].copy(), 1)
     assert torch.equal(noisy.tgt_out, clean.tgt_out)
     assert noisy.num_tokens == clean.num_tokens
-    for read, written in ((noisy.src, clean.src), (noisy.tgt_in, clean.tgt_in)):
+    assert torch.equal(noisy.src, clean.src) and torch.equal(clean.src, clean.src_in)
+    for read, written in ((noisy.src_in, clean.src), (noisy.tgt_in, clean.tgt_in)):
         changed = read != written
         assert changed.any() and not changed.all()
         assert set(read[changed].tolist()) == {UNK}
-    assert torch.equal(noisy.src, again.src.flip(0))
+    assert torch.equal(noisy.src_in, again.src_in.flip(0))
     assert torch.equal(noisy.tgt_in, again.tgt_in.flip(0))
-    assert not torch.equal(noisy.src, load_batch(corpus, index, 2).src)
+    assert not torch.equal(noisy.src_in, load_batch(corpus, index, 2).src_in)
 
 
 def test_shuffled_words_keep_their_sentence(folder):
@@ -114,7 +115,7 @@ def test_shuffled_words_keep_their_sentence(folder):
     noisy = load_batch(EncodedCorpus(folder, noise=Noise(0.0, 0.0, 2, 1)), index)
     assert_well_formed(noisy)
     assert torch.equal(noisy.src.sort(1).values, clean.src.sort(1).values)
-    assert not torch.equal(noisy.src, clean.src)
+    assert not torch.equal(noisy.src, clean.src) and torch.equal(noisy.src, noisy.src_in)
 
 
 def test_moving_keeps_the_lengths_on_the_cpu(folder):

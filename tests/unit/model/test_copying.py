@@ -5,6 +5,7 @@ import torch
 from tiny import SRC_VOCAB, build_model, random_source, random_target, randomise, weights_of
 
 from seq2seq.model.copying import Copying
+from seq2seq.special import BOS, UNK
 
 LENGTHS = [4, 6, 1]
 
@@ -69,3 +70,16 @@ def test_where_nothing_can_be_copied_nothing_is_learnt_about_it():
     torch.logaddexp(generate, copied).sum().backward()
     assert not weights.grad.any()
     assert copying.gate.weight.grad.isfinite().all() and copying.gate.weight.grad.any()
+
+
+def test_what_the_encoder_does_not_see_can_be_copied():
+    model = build_model(decoder={"copy_attention": True})
+    src, lengths = random_source([5, 3, 6])
+    read = src.clone()
+    read[:, 0] = UNK
+    tgt_in = torch.full((3, 1), BOS)
+    hidden = model.decode(tgt_in, model.encode(read, lengths, src))
+    plain = model.decode(tgt_in, model.encode(read, lengths))
+    torch.testing.assert_close(hidden[0], plain[0])
+    assert torch.equal(hidden[1].memory.tokens, src)
+    assert torch.equal(plain[1].memory.tokens, read)

@@ -97,7 +97,7 @@ def random_batch(size: int) -> Batch:
     tgt[-1, 2:] = torch.tensor([EOS, PAD])
     tgt_in = torch.cat((torch.full((size, 1), BOS), tgt[:, :-1]), dim=1)
     tgt_in[tgt_in == EOS] = PAD
-    return Batch(src, lengths, tgt_in, tgt, np.arange(size), int((tgt != PAD).sum()))
+    return Batch(src, src, lengths, tgt_in, tgt, np.arange(size), int((tgt != PAD).sum()))
 
 
 def losses(model, batch: Batch, order: list[int]) -> float:

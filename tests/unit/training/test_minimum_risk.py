@@ -110,6 +110,7 @@ def test_neighbours_change_nothing():
         part = replace(
             batch,
             src=batch.src[rows, : src_lengths.max()],
+            src_in=batch.src_in[rows, : src_lengths.max()],
             src_lengths=src_lengths,
             tgt_in=batch.tgt_in[rows, :length],
             tgt_out=batch.tgt_out[rows, :length],

@@ -253,7 +253,9 @@ def test_weights_that_are_not_finite_are_found(part: str) -> None:
 def random_batch() -> Batch:
     src, lengths = random_source([5, 4, 3])
     tgt = random_target(3, 4)
-    return Batch(src, lengths, tgt.roll(1, 1).index_fill(1, torch.tensor(0), BOS), tgt, None, 12)  # type: ignore[arg-type]
+    return Batch(
+        src, src, lengths, tgt.roll(1, 1).index_fill(1, torch.tensor(0), BOS), tgt, None, 12
+    )  # type: ignore[arg-type]
 
 
 def test_outputs_that_are_not_finite_are_found_before_their_effects() -> None:
