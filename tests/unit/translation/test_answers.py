@@ -68,6 +68,27 @@ def test_a_record_keeps_its_fields() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        '{"t": "a", "n": [1e400, 1.10, -0, 0.12345678901234567890, 1E+2], "o": {"n": NaN}}',
+        ' {"t":"a", "k": 1, "k": 2, "u\\u00e9": "\\/\\ud800 }" \t}\t ',
+        f'{{"t": "a", "n": {"1" * 4000}}}',
+    ],
+)
+def test_a_record_is_kept_as_it_was_spelt(line: str, tmp_path: Path) -> None:
+    form, path = JsonLines(Shown(alignments=True), "t", "u"), tmp_path / "out"
+    assert form.read(line, "") == "a"
+    (answer,) = form.write(line, BEST)
+    kept = line.strip()[:-1].strip()
+    assert answer.strip().startswith(f'{kept}, "u": [{{"text": "x y", ')
+    assert list(json.loads(answer))[-2:] == ["u", "u_src_tokens"]
+    path.write_text(f"{answer}\n")
+    assert skip_answered(path, iter([line]), form, numbered=False)[0] == 1
+    with pytest.raises(UserError):
+        skip_answered(path, iter([line.replace("a", "b")]), form, numbered=False)
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         ("x", "f:3: not JSON (Expecting value); write one object a line"),
@@ -77,11 +98,12 @@ def test_a_record_keeps_its_fields() -> None:
         ('{"fr": "a"}', "f:3: no field 'en' (there: fr); name it with --field"),
         ('{"en": 5}', "f:3: field 'en' holds int, not text; name another with --field or mend"),
         ('{"en": "a", "to": ""}', "f:3: has a field 'to' already; name another with --into"),
+        ('{"en": "a", "to_src_tokens": 1}', "f:3: has a field 'to_src_tokens' already; name an"),
     ],
 )
 def test_bad_records_are_named(line: str, message: str) -> None:
     with pytest.raises(DataError) as error:
-        JsonLines(Shown(), "en", "to").read(line, "f:3")
+        JsonLines(Shown(alignments=True), "en", "to").read(line, "f:3")
     assert str(error.value).startswith(message)
     with pytest.raises(DataError, match="no record"):
         JsonLines(Shown(), "en.x", "to").read('{"en": "a"}', "f:3")
