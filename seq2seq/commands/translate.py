@@ -34,7 +34,7 @@ from seq2seq.translation.answers import (
     skip_answered,
 )
 from seq2seq.translation.heatmap import draw_attention, open_pictures
-from seq2seq.translation.wishes import read_in_step, split_phrases
+from seq2seq.translation.wishes import in_files, read_in_step, split_phrases
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Decoding
@@ -54,8 +54,8 @@ of the input, which may be blank; - is standard input.
 EXAMPLE = "seq2seq translate runs/quickstart < input.en > output.de"
 LOG = False
 
-WISHES = ("prefix", "constraints", "banned")
-"""Options that say what is asked of each line."""
+WISHES = {"prefix": "prefixes", "constraints": "constraints", "banned": "banned"}
+"""Options that say what is asked of each line, and what `Translator.translate` calls it."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -187,13 +187,13 @@ def _choose_format(arguments: Namespace, decoding: Decoding) -> tuple[Format, Sh
 
 
 def _choose_wishes(arguments: Namespace, at_prompt: bool) -> dict[str, Path | None]:
-    """The files that say what is asked of the lines, by option; None for standard input."""
+    """The files that say what is asked of the lines, by `WISHES`; None for standard input."""
     found: dict[str, Path | None] = {}
-    for option in WISHES:
+    for option, side in WISHES.items():
         name = getattr(arguments, option)
         if name is None:
             continue
-        found[option] = None if name == "-" else Path(name)
+        found[side] = None if name == "-" else Path(name)
         if at_prompt:
             raise UserError(f"seq2seq translate: --{option} goes with a file; name it with --input")
         if name != "-" and is_same_file(Path(name), arguments.output):
@@ -254,10 +254,11 @@ def _translate(
     from seq2seq.translate import WINDOW
 
     waiting: deque[str] = deque()
-    name, files = _name(source), [(_name(path), _read_lines(path)) for path in wishes.values()]
+    name, names = _name(source), {side: _name(path) for side, path in wishes.items()}
+    files = [(names[side], _read_lines(path)) for side, path in wishes.items()]
     lines, *asked = read_in_step((name, lines), files, answered)
     given = dict(zip(wishes, asked, strict=True))
-    phrases = {option: map(split_phrases, own) for option, own in given.items()}
+    phrases = {side: map(split_phrases, own) for side, own in given.items()}
 
     def texts() -> Iterator[str]:
         for number, line in enumerate(lines, answered + 1):
@@ -267,7 +268,7 @@ def _translate(
 
     translations = translator.translate(
         texts(),
-        prefixes=given.get("prefix"),
+        prefixes=given.get("prefixes"),
         constraints=phrases.get("constraints"),
         banned=phrases.get("banned"),
         start=answered,
@@ -277,7 +278,7 @@ def _translate(
         window=1 if one_by_one else WINDOW // 8 if details else WINDOW,
     )
     quiet = one_by_one or not sys.stderr.isatty()
-    told = tqdm(translations, unit=" lines", initial=answered, disable=quiet)
+    told = tqdm(in_files(translations, names), unit=" lines", initial=answered, disable=quiet)
     return ((waiting.popleft(), translation) for translation in told)
 
 
