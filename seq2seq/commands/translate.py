@@ -33,7 +33,7 @@ from seq2seq.translation.answers import (
     Tsv,
     skip_answered,
 )
-from seq2seq.translation.heatmap import draw_attention, open_pictures
+from seq2seq.translation.heatmap import open_pictures
 from seq2seq.translation.wishes import in_files, read_in_step, split_phrases
 
 if TYPE_CHECKING:
@@ -150,16 +150,18 @@ def run(arguments: Namespace) -> int:
     with ExitStack() as stack:
         draw = None
         if arguments.attention_plot is not None and world.is_first:
-            draw = stack.enter_context(open_pictures(arguments.attention_plot))
+            pictures = open_pictures(arguments.attention_plot, resume=arguments.resume)
+            draw = stack.enter_context(pictures)
         file = stack.enter_context(
             open_output(output if world.is_first else Path(os.devnull), append=arguments.resume)
         )
         for line, translation in answers:
+            best, src = translation.hypotheses[0], translation.src_tokens
+            # Before the answer, after which --resume goes on.
+            if draw is not None and best.attention is not None and src is not None:
+                draw(translation.line + 1, src, best.tokens, best.attention)
             for answer in form.write(line, translation):
                 print(answer, file=file, flush=True)
-            best, src = translation.hypotheses[0], translation.src_tokens
-            if draw is not None and best.attention is not None and src is not None:
-                draw(translation.line + 1, draw_attention(src, best.tokens, best.attention))
     return 0
 
 

@@ -423,6 +423,13 @@ def test_a_picture_for_each_sentence(toy_run: Path, capsys: Capture) -> None:
     assert errors.startswith("one.png: holds one picture, but there are more lines; ")
     assert errors.count("\n") == 1
     assert translated(toy_run, lines, "--attention-plot", "all.pdf") == plain
+    pages, words = (
+        Path("all.pdf").read_bytes(),
+        ["translate", str(toy_run), "-i", "in", "-o", "out"],
+    )
+    assert main([*words, "--resume", "--attention-plot", "all.pdf"]) == 2
+    message = "all.pdf: cannot go on in a file; name a folder, or leave out --resume\n"
+    assert (capsys.readouterr().err, Path("all.pdf").read_bytes()) == (message, pages)
     assert translated(toy_run, lines[:1], "--attention-plot", "one.jpg") == plain[:1]
     assert translated(toy_run, lines[:1], "--attention-plot", "a.pgf") == plain[:1]
     assert Path("all.pdf").is_file() and Path("one.jpg").is_file() and Path("a.pgf").is_dir()
