@@ -166,7 +166,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _choose_format(arguments: Namespace, decoding: Decoding) -> tuple[Format, Shown]:
-    shown = Shown(decoding.n_best > 1, arguments.scores, arguments.alignments)
+    shown = Shown(decoding.n_best, arguments.scores, arguments.alignments)
     name = arguments.format
     for option, given, fitting in (
         ("--json", arguments.json, ("text",)),

@@ -22,27 +22,32 @@ class Shown:
     """What is told of translations besides their text.
 
     Attributes:
-        numbered: begin each line with the number of the input line, as there may be several.
+        n_best: how many there are of a line, at most.
         scores: how good they are held to be.
         alignments: which words go with which.
     """
 
-    numbered: bool = False
+    n_best: int = 1
     scores: bool = False
     alignments: bool = False
+
+    @property
+    def numbered(self) -> bool:
+        """Whether each line begins with the number of the input line, as there may be several."""
+        return self.n_best > 1
 
     @property
     def details(self) -> bool:
         """Whether a second look at translations is needed for JSON."""
         return self.scores or self.alignments
 
-    def columns(self, hypothesis: TranslatedHypothesis) -> str:
+    def columns(self, hypothesis: TranslatedHypothesis) -> list[str]:
         """Score, text and alignment, as far as they are shown."""
         cells = [f"{hypothesis.score:.4f}"] if self.scores else []
         cells.append(hypothesis.text)
         if self.alignments:
             cells.append(format_links(hypothesis.alignment or []))
-        return "\t".join(cells)
+        return cells
 
     def record(self, hypothesis: TranslatedHypothesis) -> dict[str, Any]:
         """All that is known, for JSON."""
@@ -88,7 +93,7 @@ class Text:
         """See `Format`."""
         number = f"{translation.line + 1}\t" if self.shown.numbered else ""
         for hypothesis in translation.hypotheses:
-            yield number + self.shown.columns(hypothesis)
+            yield number + "\t".join(self.shown.columns(hypothesis))
 
     def belongs(self, line: str, answer: str) -> bool:
         """Of blank lines the answer is known."""
@@ -124,6 +129,8 @@ class Json:
 class Tsv:
     """Columns between tabs, of which one is translated; more columns for the answer.
 
+    They are as many for each line, blank ones where it has fewer translations.
+
     Args:
         shown: what the answer tells.
         field: number of the column, from 1.
@@ -151,7 +158,9 @@ class Tsv:
 
     def write(self, line: str, translation: Translation) -> Iterator[str]:
         """See `Format`."""
-        yield "\t".join([line, *map(self.shown.columns, translation.hypotheses)])
+        cells = [self.shown.columns(each) for each in translation.hypotheses]
+        cells += [[""] * len(cells[0])] * (self.shown.n_best - len(cells))
+        yield "\t".join([line, *chain(*cells)])
 
     def belongs(self, line: str, answer: str) -> bool:
         """It begins with the line."""

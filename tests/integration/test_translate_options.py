@@ -198,6 +198,8 @@ def test_tables_and_records_keep_their_fields(toy_run: Path) -> None:
     ]
     found = translated(toy_run, records, "--format", "jsonl", "--n-best", "2", "--into", "x")
     assert [len(json.loads(row)["x"]) for row in found] == [2, 1, 2]
+    found = translated(toy_run, table, "--format", "tsv", "--field", "2", "--n-best", "4")
+    assert [row.count("\t") for row in found] == [6] * 3
 
 
 def texts(content: bytes) -> list[bytes | list[str]]:
@@ -209,7 +211,9 @@ def texts(content: bytes) -> list[bytes | list[str]]:
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["--json"], ["--n-best", "3"], ["--format", "tsv"], ["--scores"]], ids=str
+    "options",
+    [[], ["--json"], ["--n-best", "3"], ["--format", "tsv", "--n-best", "2"], ["--scores"]],
+    ids=str,
 )
 def test_going_on_with_half_a_file(toy_run: Path, options: list[str], capsys: Capture) -> None:
     lines = [*digits(10), "", *digits(5, seed=2)]
