@@ -22,7 +22,7 @@ from seq2seq.arguments import (
     positive,
 )
 from seq2seq.console import is_same_file, open_output, prompt_lines
-from seq2seq.errors import UserError
+from seq2seq.errors import DataError, UserError
 from seq2seq.translation.answers import (
     FORMATS,
     Format,
@@ -137,7 +137,7 @@ def run(arguments: Namespace) -> int:
     translator = _load(arguments, decoding)
     answers = _translate(
         translator,
-        prompt_lines() if at_prompt else lines,
+        _typed(form) if at_prompt else lines,
         wishes,
         form,
         source,
@@ -217,6 +217,17 @@ def _read_lines(source: Path | None) -> Iterator[str]:
     # A reader of its own: the interpreter dies at exit if a thread is reading `sys.stdin`.
     stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     return read_lines(stdin, "standard input")
+
+
+def _typed(form: Format) -> Iterator[str]:
+    """The lines of the prompt that can be read; of others it is said why not."""
+    for number, line in enumerate(prompt_lines(), 1):
+        try:
+            form.read(line, f"{_name(None)}:{number}")
+        except DataError as error:
+            print(error, file=sys.stderr, flush=True)
+        else:
+            yield line
 
 
 def _load(arguments: Namespace, decoding: Decoding) -> Translator:
