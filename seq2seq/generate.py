@@ -70,8 +70,8 @@ class Generator:
         A text goes on where its beginning ends: with the next word, or within the last one.
 
         Raises:
-            DataError: a beginning has characters that the model doesn't know, or the model writes
-                from the end of texts.
+            DataError: a beginning has words or characters that the model doesn't know, or the model
+                writes from the end of texts.
         """
         remaining, start = iter(beginnings), 0
         while chunk := list(islice(remaining, WINDOW)):
@@ -98,5 +98,7 @@ class Generator:
         if ids and self.target.is_reversed:
             raise DataError(f"{text!r}: the model writes from the end; leave the beginning open")
         if UNK in ids:
-            raise DataError(f"{text!r}: has characters that the model doesn't know; change it")
+            raise DataError(
+                f"{text!r}: has words or characters that the model doesn't know; change it"
+            )
         return Request(prefix=ids, key=number)

@@ -22,7 +22,7 @@ from seq2seq.arguments import (
     positive,
 )
 from seq2seq.console import is_same_file, open_output, prompt_lines
-from seq2seq.errors import UserError
+from seq2seq.errors import DataError, UserError
 from seq2seq.translation.answers import (
     FORMATS,
     Format,
@@ -33,8 +33,8 @@ from seq2seq.translation.answers import (
     Tsv,
     skip_answered,
 )
-from seq2seq.translation.heatmap import draw_attention, open_pictures
-from seq2seq.translation.wishes import read_in_step, split_phrases
+from seq2seq.translation.heatmap import open_pictures
+from seq2seq.translation.wishes import in_files, read_in_step, split_phrases
 
 if TYPE_CHECKING:
     from seq2seq.recipe import Decoding
@@ -54,8 +54,8 @@ of the input, which may be blank; - is standard input.
 EXAMPLE = "seq2seq translate runs/quickstart < input.en > output.de"
 LOG = False
 
-WISHES = ("prefix", "constraints", "banned")
-"""Options that say what is asked of each line."""
+WISHES = {"prefix": "prefixes", "constraints": "constraints", "banned": "banned"}
+"""Options that say what is asked of each line, and what `Translator.translate` calls it."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -136,7 +136,7 @@ def run(arguments: Namespace) -> int:
     translator = _load(arguments, decoding)
     answers = _translate(
         translator,
-        prompt_lines() if at_prompt else lines,
+        _typed(form) if at_prompt else lines,
         wishes,
         form,
         source,
@@ -149,21 +149,23 @@ def run(arguments: Namespace) -> int:
     with ExitStack() as stack:
         draw = None
         if arguments.attention_plot is not None and world.is_first:
-            draw = stack.enter_context(open_pictures(arguments.attention_plot))
+            pictures = open_pictures(arguments.attention_plot, resume=arguments.resume)
+            draw = stack.enter_context(pictures)
         file = stack.enter_context(
             open_output(output if world.is_first else Path(os.devnull), append=arguments.resume)
         )
         for line, translation in answers:
+            best, src = translation.hypotheses[0], translation.src_tokens
+            # Before the answer, after which --resume goes on.
+            if draw is not None and best.attention is not None and src is not None:
+                draw(translation.line + 1, src, best.tokens, best.attention)
             for answer in form.write(line, translation):
                 print(answer, file=file, flush=True)
-            best, src = translation.hypotheses[0], translation.src_tokens
-            if draw is not None and best.attention is not None and src is not None:
-                draw(translation.line + 1, draw_attention(src, best.tokens, best.attention))
     return 0
 
 
 def _choose_format(arguments: Namespace, decoding: Decoding) -> tuple[Format, Shown]:
-    shown = Shown(decoding.n_best > 1, arguments.scores, arguments.alignments)
+    shown = Shown(decoding.n_best, arguments.scores, arguments.alignments)
     name = arguments.format
     for option, given, fitting in (
         ("--json", arguments.json, ("text",)),
@@ -186,13 +188,13 @@ def _choose_format(arguments: Namespace, decoding: Decoding) -> tuple[Format, Sh
 
 
 def _choose_wishes(arguments: Namespace, at_prompt: bool) -> dict[str, Path | None]:
-    """The files that say what is asked of the lines, by option; None for standard input."""
+    """The files that say what is asked of the lines, by `WISHES`; None for standard input."""
     found: dict[str, Path | None] = {}
-    for option in WISHES:
+    for option, side in WISHES.items():
         name = getattr(arguments, option)
         if name is None:
             continue
-        found[option] = None if name == "-" else Path(name)
+        found[side] = None if name == "-" else Path(name)
         if at_prompt:
             raise UserError(f"seq2seq translate: --{option} goes with a file; name it with --input")
         if name != "-" and is_same_file(Path(name), arguments.output):
@@ -214,6 +216,17 @@ def _read_lines(source: Path | None) -> Iterator[str]:
     # A reader of its own: the interpreter dies at exit if a thread is reading `sys.stdin`.
     stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
     return read_lines(stdin, "standard input")
+
+
+def _typed(form: Format) -> Iterator[str]:
+    """The lines of the prompt that can be read; of others it is said why not."""
+    for number, line in enumerate(prompt_lines(), 1):
+        try:
+            form.read(line, f"{_name(None)}:{number}")
+        except DataError as error:
+            print(error, file=sys.stderr, flush=True)
+        else:
+            yield line
 
 
 def _load(arguments: Namespace, decoding: Decoding) -> Translator:
@@ -253,10 +266,11 @@ def _translate(
     from seq2seq.translate import WINDOW
 
     waiting: deque[str] = deque()
-    name, files = _name(source), [(_name(path), _read_lines(path)) for path in wishes.values()]
+    name, names = _name(source), {side: _name(path) for side, path in wishes.items()}
+    files = [(names[side], _read_lines(path)) for side, path in wishes.items()]
     lines, *asked = read_in_step((name, lines), files, answered)
     given = dict(zip(wishes, asked, strict=True))
-    phrases = {option: map(split_phrases, own) for option, own in given.items()}
+    phrases = {side: map(split_phrases, own) for side, own in given.items()}
 
     def texts() -> Iterator[str]:
         for number, line in enumerate(lines, answered + 1):
@@ -266,7 +280,7 @@ def _translate(
 
     translations = translator.translate(
         texts(),
-        prefixes=given.get("prefix"),
+        prefixes=given.get("prefixes"),
         constraints=phrases.get("constraints"),
         banned=phrases.get("banned"),
         start=answered,
@@ -276,7 +290,7 @@ def _translate(
         window=1 if one_by_one else WINDOW // 8 if details else WINDOW,
     )
     quiet = one_by_one or not sys.stderr.isatty()
-    told = tqdm(translations, unit=" lines", initial=answered, disable=quiet)
+    told = tqdm(in_files(translations, names), unit=" lines", initial=answered, disable=quiet)
     return ((waiting.popleft(), translation) for translation in told)
 
 

@@ -22,27 +22,32 @@ class Shown:
     """What is told of translations besides their text.
 
     Attributes:
-        numbered: begin each line with the number of the input line, as there may be several.
+        n_best: how many there are of a line, at most.
         scores: how good they are held to be.
         alignments: which words go with which.
     """
 
-    numbered: bool = False
+    n_best: int = 1
     scores: bool = False
     alignments: bool = False
+
+    @property
+    def numbered(self) -> bool:
+        """Whether each line begins with the number of the input line, as there may be several."""
+        return self.n_best > 1
 
     @property
     def details(self) -> bool:
         """Whether a second look at translations is needed for JSON."""
         return self.scores or self.alignments
 
-    def columns(self, hypothesis: TranslatedHypothesis) -> str:
+    def columns(self, hypothesis: TranslatedHypothesis) -> list[str]:
         """Score, text and alignment, as far as they are shown."""
         cells = [f"{hypothesis.score:.4f}"] if self.scores else []
         cells.append(hypothesis.text)
         if self.alignments:
             cells.append(format_links(hypothesis.alignment or []))
-        return "\t".join(cells)
+        return cells
 
     def record(self, hypothesis: TranslatedHypothesis) -> dict[str, Any]:
         """All that is known, for JSON."""
@@ -88,7 +93,7 @@ class Text:
         """See `Format`."""
         number = f"{translation.line + 1}\t" if self.shown.numbered else ""
         for hypothesis in translation.hypotheses:
-            yield number + self.shown.columns(hypothesis)
+            yield number + "\t".join(self.shown.columns(hypothesis))
 
     def belongs(self, line: str, answer: str) -> bool:
         """Of blank lines the answer is known."""
@@ -115,11 +120,16 @@ class Json:
 
     def belongs(self, line: str, answer: str) -> bool:
         """It repeats the line."""
-        return _holds(answer, {"src": line})
+        try:
+            return bool(_load(answer, "").get("src") == line)
+        except DataError:
+            return False
 
 
 class Tsv:
     """Columns between tabs, of which one is translated; more columns for the answer.
+
+    They are as many for each line, blank ones where it has fewer translations.
 
     Args:
         shown: what the answer tells.
@@ -148,7 +158,9 @@ class Tsv:
 
     def write(self, line: str, translation: Translation) -> Iterator[str]:
         """See `Format`."""
-        yield "\t".join([line, *map(self.shown.columns, translation.hypotheses)])
+        cells = [self.shown.columns(each) for each in translation.hypotheses]
+        cells += [[""] * len(cells[0])] * (self.shown.n_best - len(cells))
+        yield "\t".join([line, *chain(*cells)])
 
     def belongs(self, line: str, answer: str) -> bool:
         """It begins with the line."""
@@ -158,7 +170,8 @@ class Tsv:
 class JsonLines:
     """JSON objects of which one field is translated; one more field for the answer.
 
-    It is a text, or where more is shown a list of all translations. A blank line stays blank.
+    It is a text, or where more is shown a list of all translations. What stands there stays as it
+    is spelt, a blank line blank.
 
     Args:
         shown: what the answer tells.
@@ -169,7 +182,7 @@ class JsonLines:
     def __init__(self, shown: Shown, field: str, into: str) -> None:
         self.shown = shown
         self.field = field
-        self.into = into
+        self.added = [into, f"{into}_src_tokens"][: 1 + shown.alignments]
 
     def read(self, line: str, place: str) -> str:
         """See `Format`.
@@ -180,8 +193,9 @@ class JsonLines:
         if not line.strip():
             return ""
         record = _load(line, place)
-        if self.into in record:
-            raise DataError(f"{place}: has a field {self.into!r} already; name another with --into")
+        for name in self.added:
+            if name in record:
+                raise DataError(f"{place}: has a field {name!r} already; name another with --into")
         value: Any = record
         for name in [self.field] if self.field in record else self.field.split("."):
             if not isinstance(value, dict) or name not in value:
@@ -206,15 +220,13 @@ class JsonLines:
         answer: Any = translation.text
         if self.shown.numbered or self.shown.details:
             answer = [self.shown.record(each) for each in translation.hypotheses]
-        record = json.loads(line)
-        record[self.into] = answer
-        if self.shown.alignments:
-            record[f"{self.into}_src_tokens"] = translation.src_tokens or []
-        yield dump(record)
+        values = [answer, translation.src_tokens or []]
+        # Reading and writing a record would spell its numbers anew.
+        yield _opened(line) + dump(dict(zip(self.added, values, strict=False)))[1:]
 
     def belongs(self, line: str, answer: str) -> bool:
         """It repeats the record."""
-        return _holds(answer, _load(line, "")) if line.strip() else not answer
+        return answer.startswith(_opened(line)) if line.strip() else not answer
 
 
 FORMATS = ("text", "tsv", "jsonl")
@@ -244,12 +256,9 @@ def _load(line: str, place: str) -> dict[str, Any]:
     return record
 
 
-def _holds(answer: str, wanted: dict[str, Any]) -> bool:
-    try:
-        record = _load(answer, "")
-    except DataError:
-        return False
-    return all(key in record and record[key] == value for key, value in wanted.items())
+def _opened(record: str) -> str:
+    """A line of JSON up to where one more field can stand; it has one already."""
+    return f"{record.rpartition('}')[0].rstrip()}, "
 
 
 def skip_answered(

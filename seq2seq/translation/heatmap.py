@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
 
-    Draw = Callable[[int, Figure], None]
+    Weights = npt.NDArray[np.float32]
+    Draw = Callable[[int, Sequence[str], Sequence[str], Weights], None]
+
+logger = logging.getLogger(__name__)
 
 _FONT = "DejaVu Sans"
 _WIDE_FONTS = [
@@ -27,17 +31,24 @@ _WIDE_FONTS = [
 ]
 """Parts of the names of fonts that have what the first one lacks."""
 
-_MISSING = "\u25a1"
+_MISSING, _TOLD = "\u25a1", 8
+"""What stands for a sign that no font has, and how many of these are named at most."""
+
 _CELL, _LARGEST = 0.3, 60.0
 """Side of a cell and longest side of a picture, in inches."""
 
 
 @contextmanager
-def open_pictures(path: Path) -> Iterator[Draw]:
-    """Give a function that puts a picture, with its number, where `path` says.
+def open_pictures(path: Path, *, resume: bool = False) -> Iterator[Draw]:
+    """Give a function that draws attention, with the number of its line, where `path` says.
 
     A name that ends in .pdf is a file with a page for each, one in .png, .svg or what else
-    matplotlib writes by itself a single picture, any other a folder.
+    matplotlib writes by itself a single picture, any other a folder. At the end a warning names
+    signs that no font has.
+
+    Args:
+        path: the place.
+        resume: keep what was drawn there before.
 
     Raises:
         UserError: matplotlib is missing, the place cannot be written, or there is no place for
@@ -48,9 +59,11 @@ def open_pictures(path: Path) -> Iterator[Draw]:
         from matplotlib.backends.backend_pdf import PdfPages
     except ImportError:
         raise UserError(f"{path}: needs matplotlib; pip install matplotlib") from None
-    kind, numbers = path.suffix.lower(), set()
+    kind, numbers, unknown = path.suffix.lower(), set(), dict[str, None]()
     # PGF needs a LaTeX on the machine.
     is_picture = kind[1:] in FigureCanvasBase.get_supported_filetypes().keys() - {"pdf", "pgf"}
+    if resume and (is_picture or kind == ".pdf"):
+        raise UserError(f"{path}: cannot go on in a file; name a folder, or leave out --resume")
     with ExitStack() as stack:
         pages: Any = None
         try:
@@ -62,11 +75,13 @@ def open_pictures(path: Path) -> Iterator[Draw]:
         except OSError as error:
             raise _unwritable(path, error) from None
 
-        def draw(number: int, figure: Figure) -> None:
+        def draw(number: int, src: Sequence[str], tgt: Sequence[str], weights: Weights) -> None:
             numbers.add(number)
             if is_picture and len(numbers) > 1:
                 what = "holds one picture, but there are more lines"
                 raise UserError(f"{path}: {what}; name a folder or a .pdf file")
+            figure, text = draw_attention(src, tgt, weights), "".join([*src, *tgt])
+            unknown.update(dict.fromkeys(_without_font(text, _find_fonts(text))))
             try:
                 if pages is not None:
                     pages.savefig(figure)
@@ -77,11 +92,14 @@ def open_pictures(path: Path) -> Iterator[Draw]:
                 raise _unwritable(path, error) from None
 
         yield draw
+    # Others, such as control characters, are in no font at all.
+    if signs := [sign for sign in unknown if sign.isprintable()]:
+        told = ", ".join(signs[:_TOLD]) + " and others" * (len(signs) > _TOLD)
+        remedy = "install a Noto font that has them, for example Noto Sans CJK"
+        logger.warning("warning: %s: no font has %s; %s", path, told, remedy)
 
 
-def draw_attention(
-    src: Sequence[str], tgt: Sequence[str], weights: npt.NDArray[np.float32]
-) -> Figure:
+def draw_attention(src: Sequence[str], tgt: Sequence[str], weights: Weights) -> Figure:
     """A heat map.
 
     Args:
@@ -120,13 +138,17 @@ def _readable(text: str, fonts: dict[str, Collection[int]]) -> str:
     """A text of signs that the fonts have, in the order in which they are drawn."""
     from matplotlib import ft2font
 
-    known = [
-        sign if any(ord(sign) in signs for signs in fonts.values()) else _MISSING for sign in text
-    ]
+    missing = _without_font(text, fonts)
+    known = [_MISSING if sign in missing else sign for sign in text]
     leftwards = any(unicodedata.bidirectional(sign) in ("R", "AL") for sign in text)
     if leftwards and not hasattr(ft2font, "__libraqm_version__"):  # before matplotlib 3.11
         known.reverse()
     return "".join(known)
+
+
+def _without_font(text: str, fonts: dict[str, Collection[int]]) -> list[str]:
+    """Signs that none of the fonts has."""
+    return [sign for sign in text if not any(ord(sign) in signs for signs in fonts.values())]
 
 
 def _find_fonts(text: str) -> dict[str, Collection[int]]:
@@ -143,8 +165,13 @@ def _find_fonts(text: str) -> dict[str, Collection[int]]:
 
 @cache
 def _wide_fonts() -> list[str]:
-    from matplotlib.font_manager import fontManager
+    from matplotlib.font_manager import findSystemFonts, fontManager
 
+    known = {font.fname for font in fontManager.ttflist}
+    for path in findSystemFonts():
+        if path not in known:  # installed since matplotlib looked, which it does once
+            with suppress(Exception):  # as it does itself: fonts can be wrong in any way
+                fontManager.addfont(path)
     names = sorted({font.name for font in fontManager.ttflist})
     return [name for name in names if any(part in name for part in _WIDE_FONTS)]
 

@@ -15,6 +15,9 @@ from seq2seq.files import digest
 from seq2seq.search.banned import Banned
 from seq2seq.search.requests import Ids, Request, Words
 from seq2seq.special import UNK
+from seq2seq.translation.wishes import WishError
+
+_UNKNOWN = "has words or characters that the model doesn't know"
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,7 @@ class Requests:
             self.ids = dict(zip(phrases, target.encode(phrases), strict=True))
             for phrase, ids in self.ids.items():
                 if UNK in ids:
-                    text = "has characters that the model doesn't know; take it out"
-                    raise DataError(f"{path}: {phrase!r} {text}")
+                    raise DataError(f"{path}: {phrase!r} {_UNKNOWN}; take it out")
                 if self._is_in(self.banned, ids):
                     text = "has what decoding.banned_phrases bans; drop one of them"
                     raise DataError(f"{path}: {phrase!r} {text}")
@@ -126,7 +128,8 @@ class Requests:
         """The request of each line.
 
         Raises:
-            DataError: a wish has characters that cannot be produced, or contradicts itself.
+            WishError: a wish has words or characters that cannot be produced, or contradicts
+                itself.
         """
         return [self._request(*both) for both in zip(lines, wishes, strict=True)]
 
@@ -136,32 +139,29 @@ class Requests:
             text = line.lower() if self.lowercase else line
             required += [self.ids[phrase] for phrase in self.glossary.find(text)]
         required += [
-            self._known(phrase, f"constraints, line {wish.line}")
+            self._known(phrase, "constraints", wish.line)
             for phrase in wish.required
             if phrase.strip()
         ]
         banned = [*self.banned, *self._ban(wish.banned)]
         asked = wish.required or wish.banned
         if asked and any(self._is_in(banned, ids) for ids in required):
-            raise DataError(
-                f"constraints, line {wish.line}: a phrase is banned, or has one in it that is; "
-                "drop one of them"
-            )
+            side = "constraints" if wish.required else "banned"
+            what = "a phrase is banned, or has one in it that is; drop one of them"
+            raise WishError(side, wish.line, what)
         prefix = wish.prefix.strip(" \t")
         return Request(
-            prefix=self._known(prefix, f"prefixes, line {wish.line}") if prefix else (),
+            prefix=self._known(prefix, "prefixes", wish.line) if prefix else (),
             whole=bool(prefix) and wish.prefix[-1] in " \t",
             required=[ids for i, ids in enumerate(required) if ids not in required[:i]],
             banned=banned,
             key=int(digest(line.encode())[:15], 16),
         )
 
-    def _known(self, phrase: str, place: str) -> Ids:
+    def _known(self, phrase: str, side: str, line: int) -> Ids:
         (ids,) = self.target.encode([phrase])
         if UNK in ids:
-            raise DataError(
-                f"{place}: {phrase!r} has characters that the model doesn't know; change it"
-            )
+            raise WishError(side, line, f"{phrase!r} {_UNKNOWN}; change it")
         return ids
 
     def _ban(self, phrases: Sequence[str]) -> list[Banned]:

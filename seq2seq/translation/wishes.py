@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, tee, zip_longest
 from operator import itemgetter
+from typing import TypeVar
 
 from seq2seq.errors import DataError
 
+T = TypeVar("T")
+
 Named = tuple[str, Iterator[str]]
 """What errors call a text, and its lines."""
+
+
+class WishError(DataError):
+    """What is asked of a line and cannot be granted.
+
+    Args:
+        side: what the argument of `Translator.translate` is called that asks for it.
+        line: number of the line, from 1.
+        reason: what is wrong, and the remedy.
+    """
+
+    def __init__(self, side: str, line: int, reason: str) -> None:
+        super().__init__(f"{side}:{line}: {reason}")
+        self.side = side
+        self.line = line
+        self.reason = reason
+
+
+def in_files(results: Iterable[T], names: Mapping[str, str]) -> Iterator[T]:
+    """Results as they are; what cannot be granted is found in the file of its side.
+
+    Args:
+        results: what gives them may raise `WishError`.
+        names: of the files, by side.
+
+    Raises:
+        DataError: it did.
+    """
+    try:
+        yield from results
+    except WishError as error:
+        raise DataError(f"{names[error.side]}:{error.line}: {error.reason}") from None
 
 
 def read_in_step(text: Named, others: Sequence[Named], before: int) -> list[Iterator[str]]:

@@ -132,8 +132,11 @@ def test_what_it_cannot_do_is_told(toy_run: Path, language_model: Path, capsys: 
         "language model and reads no source; give one file",
         ("evaluate", toy_run, f"decoding.language_model={toy_run}"): "decoding.language_model: "
         f"{toy_run} translates; name a run of model.type: language_model",
-        ("generate", language_model, "x"): "'x': has characters that the model doesn't know; "
-        "change it",
+        (
+            "generate",
+            language_model,
+            "x",
+        ): "'x': has words or characters that the model doesn't know; change it",
     }.items():
         assert main([*map(str, words)]) == 2, words
         assert capsys.readouterr().err.splitlines()[-1] == message

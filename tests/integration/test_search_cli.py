@@ -104,7 +104,7 @@ def test_glossary_and_banned_phrases(toy_run: Path, capsys: Capture) -> None:
     assert banned != plain
     Path("g.tsv").write_text("3\tß\n")
     assert main(["translate", *words, "-i", "in"]) == 2
-    message = "g.tsv: 'ß' has characters that the model doesn't know; take it out"
+    message = "g.tsv: 'ß' has words or characters that the model doesn't know; take it out"
     assert capsys.readouterr().err.splitlines() == [message]
     Path("g.tsv").write_text("3\t1 2 3\n")
     assert main(["translate", *words, "-i", "in", "decoding.banned_phrases=['2']"]) == 2

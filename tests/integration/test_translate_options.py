@@ -198,6 +198,8 @@ def test_tables_and_records_keep_their_fields(toy_run: Path) -> None:
     ]
     found = translated(toy_run, records, "--format", "jsonl", "--n-best", "2", "--into", "x")
     assert [len(json.loads(row)["x"]) for row in found] == [2, 1, 2]
+    found = translated(toy_run, table, "--format", "tsv", "--field", "2", "--n-best", "4")
+    assert [row.count("\t") for row in found] == [6] * 3
 
 
 def texts(content: bytes) -> list[bytes | list[str]]:
@@ -209,7 +211,9 @@ def texts(content: bytes) -> list[bytes | list[str]]:
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["--json"], ["--n-best", "3"], ["--format", "tsv"], ["--scores"]], ids=str
+    "options",
+    [[], ["--json"], ["--n-best", "3"], ["--format", "tsv", "--n-best", "2"], ["--scores"]],
+    ids=str,
 )
 def test_going_on_with_half_a_file(toy_run: Path, options: list[str], capsys: Capture) -> None:
     lines = [*digits(10), "", *digits(5, seed=2)]
@@ -232,10 +236,10 @@ def test_going_on_with_half_a_file(toy_run: Path, options: list[str], capsys: Ca
 class Prompt:
     """The command at a terminal of its own, to type at."""
 
-    def __init__(self, run: Path, state: Path) -> None:
+    def __init__(self, run: Path, state: Path, *options: str) -> None:
         self.ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "seq2seq", "translate", str(run)],
+            [sys.executable, "-m", "seq2seq", "translate", str(run), *options],
             stdin=theirs,
             stdout=theirs,
             stderr=subprocess.PIPE,
@@ -255,13 +259,16 @@ class Prompt:
         os.write(self.ours, keys)
         return self.read_until(end)
 
-    def end(self) -> None:
+    def end(self) -> list[str]:
+        """End it, and have what it told besides."""
         os.write(self.ours, b"\x04")
         assert self.process.wait(timeout=60) == 0
         assert self.process.stderr is not None
-        assert self.process.stderr.read() == b"type a line to translate; Ctrl-D ends\n"
+        first, *others = self.process.stderr.read().decode().splitlines()
+        assert first == "type a line to translate; Ctrl-D ends"
         self.process.stderr.close()
         os.close(self.ours)
+        return others
 
 
 def test_a_prompt_answers_each_line_and_remembers_it(toy_run: Path) -> None:
@@ -271,7 +278,7 @@ def test_a_prompt_answers_each_line_and_remembers_it(toy_run: Path) -> None:
     for line, answer in zip(["1 2", "3 4 5"], expected, strict=True):
         assert f"{line}\r\n{answer}\r\n> " in prompt.type(f"{line}\n".encode(), f"{answer}\r\n> ")
     prompt.type(b"\xff\n")
-    prompt.end()
+    assert not prompt.end()
     history = state / "seq2seq" / "history"
     assert history.read_bytes().splitlines()[:2] == [b"1 2", b"3 4 5"]
     assert history.stat().st_mode & 0o077 == 0
@@ -280,16 +287,26 @@ def test_a_prompt_answers_each_line_and_remembers_it(toy_run: Path) -> None:
     previous = b"\x10"
     assert f"3 4 5\r\n{expected[1]}\r\n> " in prompt.type(previous + b"\n", f"{expected[1]}\r\n> ")
     prompt.type(b"6\n")
-    prompt.end()
+    assert not prompt.end()
     kept = history.read_text().splitlines()
     assert len(kept) == 1000 and kept[-2:] == ["3 4 5", "6"]
+
+
+def test_a_prompt_goes_on_after_a_line_that_it_cannot_read(toy_run: Path) -> None:
+    prompt = Prompt(toy_run, Path("state").resolve(), "--format", "jsonl")
+    prompt.type(b'{"in": "1 2"\n')
+    prompt.type(b'{"in": "1 2"}\n', '"}\r\n> ')
+    prompt.type(b'{"to": "1 2"}\n', '2"}\r\n> ')
+    first, second = prompt.end()
+    assert first.startswith("standard input:1: not JSON (")
+    assert second.startswith("standard input:3: no field 'in' (there: to); ")
 
 
 def test_a_prompt_without_a_place_to_remember(toy_run: Path) -> None:
     Path("state").write_text("a file")
     prompt = Prompt(toy_run, Path("state").resolve())
     prompt.type(b"1 2\n")
-    prompt.end()
+    assert not prompt.end()
     assert Path("state").read_text() == "a file"
 
 
@@ -423,6 +440,13 @@ def test_a_picture_for_each_sentence(toy_run: Path, capsys: Capture) -> None:
     assert errors.startswith("one.png: holds one picture, but there are more lines; ")
     assert errors.count("\n") == 1
     assert translated(toy_run, lines, "--attention-plot", "all.pdf") == plain
+    pages, words = (
+        Path("all.pdf").read_bytes(),
+        ["translate", str(toy_run), "-i", "in", "-o", "out"],
+    )
+    assert main([*words, "--resume", "--attention-plot", "all.pdf"]) == 2
+    message = "all.pdf: cannot go on in a file; name a folder, or leave out --resume\n"
+    assert (capsys.readouterr().err, Path("all.pdf").read_bytes()) == (message, pages)
     assert translated(toy_run, lines[:1], "--attention-plot", "one.jpg") == plain[:1]
     assert translated(toy_run, lines[:1], "--attention-plot", "a.pgf") == plain[:1]
     assert Path("all.pdf").is_file() and Path("one.jpg").is_file() and Path("a.pgf").is_dir()

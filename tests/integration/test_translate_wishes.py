@@ -15,6 +15,7 @@ from toy import toy_recipe
 from seq2seq.cli import main
 from seq2seq.recipe import Decoding
 from seq2seq.translate import Translator
+from seq2seq.translation.wishes import WishError
 
 Capture = pytest.CaptureFixture[str]
 
@@ -195,16 +196,19 @@ def test_mistakes(toy_run: Path, backwards: Path, capsys: Capture) -> None:
     write("unknown", ["", "\u00df x"])
     write("c", ["8 9\t1", ""])
     write("b", ["9", ""])
+    write("g", ["1\t9 9"])
     words = [str(toy_run), "-i", "in"]
     once = "seq2seq translate: standard input can be read once only; name files for the others"
     for options, message in {
         ("--prefix", "p"): "p: has no line 2, but in goes on; the two must match line by line",
-        ("--prefix", "unknown"): "prefixes, line 2: '\u00df x' has characters that the model "
+        ("--prefix", "unknown"): "unknown:2: '\u00df x' has words or characters that the model "
         "doesn't know; change it",
-        ("--constraints", "unknown"): "constraints, line 2: '\u00df x' has characters that the "
+        ("--constraints", "unknown"): "unknown:2: '\u00df x' has words or characters that the "
         "model doesn't know; change it",
-        ("--constraints", "c", "--banned", "b"): "constraints, line 1: a phrase is banned, or has "
-        "one in it that is; drop one of them",
+        ("--constraints", "c", "--banned", "b"): "c:1: a phrase is banned, or has one in it that "
+        "is; drop one of them",
+        ("--banned", "b", "decoding.glossary=g"): "b:1: a phrase is banned, or has one in it that "
+        "is; drop one of them",
         ("--constraints", "c", "decoding.sampling=true"): "constraints: required phrases have no "
         "part in decoding.sampling; leave them out, or set it to false",
         ("--constraints", "c", "decoding.diversity_groups=5"): "constraints: required phrases have "
@@ -223,6 +227,18 @@ def test_mistakes(toy_run: Path, backwards: Path, capsys: Capture) -> None:
     assert translated(backwards, ["1 2", "3"], "--constraints", "c", "--n-best", "2")[0].count(
         "8 9"
     )
+
+
+def test_without_a_file_the_argument_is_named(translator: Translator) -> None:
+    at_odds: dict[str, list[list[str]]] = {"constraints": [[], ["1 2"]], "banned": [[], ["1"]]}
+    for asked, place in (
+        ({"prefixes": ["", "ZZ"]}, "prefixes:2: 'ZZ' has words or characters "),
+        ({"constraints": [["1"], ["ZZ"]]}, "constraints:2: 'ZZ' has words or characters "),
+        (at_odds, "constraints:2: a phrase is banned, "),
+    ):
+        with pytest.raises(WishError) as caught:
+            list(translator.translate(["1", "2"], **asked))
+        assert str(caught.value).startswith(place)
 
 
 def test_one_text_is_no_list_of_wishes(translator: Translator) -> None:
@@ -258,5 +274,5 @@ def test_any_bytes_are_granted_or_refused_in_one_line(
         if status == 0:
             assert (lines.count(b"\n"), errors) == (count, "")
         else:
-            assert re.fullmatch(r"(p:|(prefixes|constraints), line )\d+: .+; .+\n", errors)
+            assert re.fullmatch(r"p:\d+: .+; .+\n", errors)
     assert min(endings.values()) > 3

@@ -16,7 +16,7 @@ HYPOTHESIS = TranslatedHypothesis(
 )
 OTHER = TranslatedHypothesis("z", -0.75, -2.0, ["_z"], [-1.5, -0.5], np.ones((1, 3)) / 3, [(1, 0)])
 BEST = Translation(4, "a b", [HYPOTHESIS], ["_a", "_b", "</s>"])
-ALL = Shown(numbered=True, scores=True, alignments=True)
+ALL = Shown(n_best=2, scores=True, alignments=True)
 
 
 def test_text_has_the_columns_that_are_asked_for() -> None:
@@ -26,9 +26,20 @@ def test_text_has_the_columns_that_are_asked_for() -> None:
         "5\t-0.5000\tx y\t0-0 1-1",
         "5\t-0.7500\tz\t1-0",
     ]
-    assert list(Tsv(Shown(scores=True), "2").write("i\ta b\t", both)) == [
+    assert list(Tsv(Shown(2, scores=True), "2").write("i\ta b\t", both)) == [
         "i\ta b\t\t-0.5000\tx y\t-0.7500\tz"
     ]
+
+
+@pytest.mark.parametrize("shown", [Shown(3), Shown(3, scores=True), Shown(2, True, True)])
+def test_a_table_has_as_many_columns_in_each_line(shown: Shown) -> None:
+    form, empty = Tsv(shown, "1"), TranslatedHypothesis("", 0.0, 0.0, [])
+    lists = [[HYPOTHESIS, OTHER, OTHER][: shown.n_best], [HYPOTHESIS, OTHER], [OTHER], [empty]]
+    rows = [list(form.write("a\tb", Translation(4, "a", own))) for own in lists]
+    assert {row.count("\t") for (row,) in rows} == {
+        1 + shown.n_best * (1 + shown.scores + shown.alignments)
+    }
+    assert rows[2][0].rstrip("\t") == "\t".join(["a\tb", *shown.columns(OTHER)])
 
 
 def test_json_holds_every_number() -> None:
@@ -61,10 +72,31 @@ def test_a_record_keeps_its_fields() -> None:
     assert form.read('{"t.en": "whole name"}', "") == "whole name"
     assert form.read('{"t": {"en": "\\ud800"}}', "") == "?"
     assert (form.read("", ""), list(form.write("", BEST))) == ("", [""])
-    (answer,) = JsonLines(Shown(numbered=True), "t.en", "de").write(line, BEST)
+    (answer,) = JsonLines(Shown(n_best=2), "t.en", "de").write(line, BEST)
     assert json.loads(answer)["de"] == [
         {"text": "x y", "score": -0.5, "log_prob": -1.0, "tokens": ["_x", "_y"]}
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"t": "a", "n": [1e400, 1.10, -0, 0.12345678901234567890, 1E+2], "o": {"n": NaN}}',
+        ' {"t":"a", "k": 1, "k": 2, "u\\u00e9": "\\/\\ud800 }" \t}\t ',
+        f'{{"t": "a", "n": {"1" * 4000}}}',
+    ],
+)
+def test_a_record_is_kept_as_it_was_spelt(line: str, tmp_path: Path) -> None:
+    form, path = JsonLines(Shown(alignments=True), "t", "u"), tmp_path / "out"
+    assert form.read(line, "") == "a"
+    (answer,) = form.write(line, BEST)
+    kept = line.strip()[:-1].strip()
+    assert answer.strip().startswith(f'{kept}, "u": [{{"text": "x y", ')
+    assert list(json.loads(answer))[-2:] == ["u", "u_src_tokens"]
+    path.write_text(f"{answer}\n")
+    assert skip_answered(path, iter([line]), form, numbered=False)[0] == 1
+    with pytest.raises(UserError):
+        skip_answered(path, iter([line.replace("a", "b")]), form, numbered=False)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +109,12 @@ def test_a_record_keeps_its_fields() -> None:
         ('{"fr": "a"}', "f:3: no field 'en' (there: fr); name it with --field"),
         ('{"en": 5}', "f:3: field 'en' holds int, not text; name another with --field or mend"),
         ('{"en": "a", "to": ""}', "f:3: has a field 'to' already; name another with --into"),
+        ('{"en": "a", "to_src_tokens": 1}', "f:3: has a field 'to_src_tokens' already; name an"),
     ],
 )
 def test_bad_records_are_named(line: str, message: str) -> None:
     with pytest.raises(DataError) as error:
-        JsonLines(Shown(), "en", "to").read(line, "f:3")
+        JsonLines(Shown(alignments=True), "en", "to").read(line, "f:3")
     assert str(error.value).startswith(message)
     with pytest.raises(DataError, match="no record"):
         JsonLines(Shown(), "en.x", "to").read('{"en": "a"}', "f:3")
@@ -98,9 +131,10 @@ def answers(form, line: str, number: int, rng: random.Random) -> Iterator[str]:
 
 
 FORMS = [
-    *(Text(Shown(numbered, scores)) for numbered in (False, True) for scores in (False, True)),
+    *(Text(Shown(n_best, scores)) for n_best in (1, 3) for scores in (False, True)),
     Json(Shown()),
     Tsv(Shown(), "1"),
+    Tsv(Shown(n_best=3), "1"),
     JsonLines(Shown(), "t", "u"),
 ]
 
@@ -112,7 +146,7 @@ def test_wherever_it_was_cut_it_ends_the_same(form, tmp_path: Path) -> None:
     lines = [json.dumps({"t": text}) if isinstance(form, JsonLines) else text for text in texts]
     expected = [list(answers(form, line, i, rng)) for i, line in enumerate(lines)]
     whole = "".join(f"{line}\n" for own in expected for line in own).encode()
-    numbered = form.shown.numbered
+    numbered = isinstance(form, Text) and form.shown.numbered
     for size in range(len(whole) + 1):
         path.write_bytes(whole[:size])
         answered, rest = skip_answered(path, iter(lines), form, numbered=numbered)
@@ -137,9 +171,9 @@ def test_wherever_it_was_cut_it_ends_the_same(form, tmp_path: Path) -> None:
         (Json(Shown()), "x\n", 1),
         (Tsv(Shown(), "1"), "a\tx\na\tx\n", 2),
         (JsonLines(Shown(), "t", "u"), '{"t": "a", "u": ""}\n{"t": "a"}\n', 2),
-        (Text(Shown(numbered=True)), "1\tx\n2\tx\n2\ty\n3\ty\n", 3),
-        (Text(Shown(numbered=True)), "1\tx\n3\ty\n", 2),
-        (Text(Shown(numbered=True)), "x\n", 1),
+        (Text(Shown(n_best=2)), "1\tx\n2\tx\n2\ty\n3\ty\n", 3),
+        (Text(Shown(n_best=2)), "1\tx\n3\ty\n", 2),
+        (Text(Shown(n_best=2)), "x\n", 1),
     ],
 )
 def test_another_output_is_left_alone(form, output: str, line: int | None, tmp_path: Path) -> None:
