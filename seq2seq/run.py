@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CheckpointName = Literal["best", "last"]
 
+LONGEST_SRC = "longest_src"
+"""Value of checkpoints: pieces of the longest source of training."""
+
 
 class Chosen(TypedDict):
     """Which weights to use besides those of a run, and where.
@@ -219,6 +222,19 @@ class Run:
         model = Seq2Seq(self.load_recipe().model, len(tokenizers.src), len(tokenizers.tgt))
         load_weights(model, saved.part("average") or saved.part("model"))
         return model.eval()
+
+    def longest_source(self, checkpoint: CheckpointName) -> int:
+        """Pieces of a source, at most, that the network knows from training, end mark not counted.
+
+        Runs of earlier versions don't say; their recipe does what it would be at most.
+
+        Raises:
+            RunError: there is no such checkpoint, or it is damaged.
+        """
+        from seq2seq.checkpoint import load_values
+
+        values = load_values(self.existing_checkpoint(checkpoint))
+        return int(values.get(LONGEST_SRC, self.load_recipe().data.max_length))
 
 
 def digest_language_model(decoding: Decoding) -> str | None:

@@ -177,11 +177,13 @@ def build_trainer(
     torch.manual_seed(recipe.seed)
     tokenizers, key = prepared.tokenizers, prepared.key
     model = Seq2Seq(recipe.model, len(tokenizers.src), len(tokenizers.tgt)).to(device)
+    longest_src = 0
     if recipe.training.init_from is not None:
         first = Run(Path(recipe.training.init_from))
         _take_weights(model, first, recipe, tokenizers)
         weights = digest(first.existing_checkpoint("best"))
         key = digest(f"{key} {weights}".encode())
+        longest_src = first.longest_source("best")
     scorer = _dev_scorer if recipe.model.reads_source else _no_scorer
     return Trainer(
         recipe.training,
@@ -195,6 +197,7 @@ def build_trainer(
         recipe.seed,
         key,
         world,
+        longest_src,
     )
 
 

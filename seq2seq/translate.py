@@ -67,7 +67,8 @@ class Translator:
         weights: by which the models count; by default all alike.
         language_model: which joins them in search, by `decoding.language_model_weight`.
         shortlister: what narrows search down; by default nothing does.
-        longest: source pieces, at most, that the models know from training, if known.
+        longest: source pieces, at most, that are translated in one unless `decoding.split_long` is
+            off.
         choose: ranks what search finds; by default its scores do.
         world: the processes that share the lines; all are given the same ones.
     """
@@ -162,7 +163,7 @@ class Translator:
             weights=weights,
             language_model=_load_language_model(models, decoding),
             shortlister=world.in_turn(shorten),
-            longest=min(own.data.max_length for own in models.recipes),
+            longest=models.longest,
             choose=_build_choice(models, decoding, rerank, rerank_weights),
             world=world,
         )

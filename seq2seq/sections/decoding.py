@@ -107,8 +107,8 @@ class Decoding(Section):
     sampling, Holtzman et al. 2020); 1 is off."""
 
     split_long: bool = True
-    """Translate a line with more pieces than `data.max_length` in parts, as the network has seen
-    none that long: cut at the ends of sentences, else after clauses, else between words."""
+    """Translate a line with more pieces than the longest of training and half as many again in
+    parts: cut at the ends of sentences, else after clauses, else between words."""
 
     split_sentences: bool = False
     """Translate each sentence of a line by itself, for text that has a paragraph on each line."""

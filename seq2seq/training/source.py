@@ -75,9 +75,12 @@ class Source(Protocol):
 
     Attributes:
         updates_per_epoch: of training, about so many where epochs differ.
+        longest_src: pieces of the longest source, end mark not counted; of a stream, among those
+            that it begins with.
     """
 
     updates_per_epoch: int
+    longest_src: int
 
     def portion(self, progress: Progress) -> Portion:
         """What is batched together where training is."""
@@ -117,6 +120,7 @@ class CorpusSource:
         self._accumulate = section.accumulate
         self._last: Portion | None = None
         self.updates_per_epoch = math.ceil(len(self.sampler.batches(0)) / section.accumulate)
+        self.longest_src = _longest_src(corpus)
 
     def portion(self, progress: Progress) -> Portion:
         """See `Source`."""
@@ -155,6 +159,7 @@ class StreamSource:
     def __init__(self, section: recipe.Training, stream: Stream, seed: int) -> None:
         assert section.updates_per_epoch is not None
         self.updates_per_epoch = section.updates_per_epoch
+        self.longest_src = _longest_src(stream.head)
         self._section = section
         self._stream = stream
         self._seed = seed
@@ -199,6 +204,10 @@ class StreamSource:
         """See `Source`."""
         self._last = None
         self._stream.close()
+
+
+def _longest_src(corpus: EncodedCorpus) -> int:
+    return int(corpus.src_lengths.max()) - 1
 
 
 def _build_sampler(section: recipe.Training, corpus: EncodedCorpus, seed: int) -> Sampler:

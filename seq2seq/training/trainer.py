@@ -15,7 +15,7 @@ from seq2seq.checkpoint import Checkpoint
 from seq2seq.errors import RunError
 from seq2seq.model.seq2seq import Seq2Seq
 from seq2seq.parallel import ALONE, World
-from seq2seq.run import Run
+from seq2seq.run import LONGEST_SRC, Run
 from seq2seq.training import alarms, averaging
 from seq2seq.training.backward import sum_gradients
 from seq2seq.training.feed import Feed, Part
@@ -49,6 +49,7 @@ class Trainer:
         seed: of batches, dropout and everything else random.
         data_key: names the content of data and tokenizers; a run continues only on the same.
         world: the processes that train together.
+        longest_src: pieces of the longest source that the first weights have been trained on.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Trainer:
         seed: int,
         data_key: str = "",
         world: World = ALONE,
+        longest_src: int = 0,
     ) -> None:
         self.section = section
         self.model = model
@@ -74,6 +76,7 @@ class Trainer:
         self.data_key = data_key
         self.device = self.learner.device
         self.source = source
+        self.longest_src = max(longest_src, source.longest_src)
         self.feed = Feed(world, self.device)
         self.log = MetricsLog(run.metrics_file)
         self.progress = Progress()
@@ -258,7 +261,7 @@ class Trainer:
         falls = progress.plateau.validated(self.section, is_best)
         progress.seconds += self.world.agree(time.monotonic() - started)
         record = progress.record("validation", values)
-        weights = Checkpoint(checkpoints.weights_of(model), record)
+        weights = self._weights_of(model, record)
         if counts := averaging.kept_counts(self.section):
             self.world.once(averaging.keep_checkpoint, self.run, counts, weights, rank)
         if is_best:
@@ -287,7 +290,7 @@ class Trainer:
         updates = sorted(checkpoints.load_values(path)["update"] for path in paths)
         record = self.progress.record("average", {**values, "updates": updates})
         if is_best:
-            self._save_best(Checkpoint(checkpoints.weights_of(model), record), rank)
+            self._save_best(self._weights_of(model, record), rank)
         self.world.once(self.log.write, record)
         line = validation_line(record, is_best)
         logger.info("mean of the %s %d checkpoints:  %s", kind, len(paths), line)
@@ -297,6 +300,11 @@ class Trainer:
         """Of equal BLEU, as on a small development set that is solved, the lower loss is better."""
         progress = self.progress
         return progress.best is None or rank > (progress.best, -progress.best_loss)
+
+    def _weights_of(self, model: Seq2Seq, record: dict[str, Any]) -> Checkpoint:
+        """Weights to translate with."""
+        values = {**record, LONGEST_SRC: self.longest_src}
+        return Checkpoint(checkpoints.weights_of(model), values)
 
     def _save_best(self, weights: Checkpoint, rank: averaging.Rank) -> None:
         self.progress.best, self.progress.best_loss = rank[0], -rank[1]
@@ -315,7 +323,7 @@ class Trainer:
     def save(self) -> None:
         """Save everything that `resume` needs."""
         state = State(self.learner.tensors(), self.progress, self.tally)
-        values = {"data_key": self.data_key, **self.learner.values()}
+        values = {"data_key": self.data_key, LONGEST_SRC: self.longest_src, **self.learner.values()}
         self.world.once(self.good.save, self.run.checkpoint("last"), state, values)
         self.is_saved = True
 

@@ -8,11 +8,13 @@ import torch
 from toy import toy_recipe
 
 from seq2seq import checkpoint
+from seq2seq.data.corpus import read_pairs
 from seq2seq.errors import RunError
 from seq2seq.prepare import prepare
 from seq2seq.recipe import Recipe
 from seq2seq.run import Run
 from seq2seq.train import build_trainer, train
+from seq2seq.translate import Translator
 
 
 @pytest.fixture
@@ -48,6 +50,25 @@ def test_weights_and_tokenizer_are_those_of_the_first_run(tuning: Recipe, first:
     assert all(torch.equal(found[name], weight) for name, weight in saved.items())
     for path in (first / "tokenizer").glob("*.model"):
         assert (Path(tuning.output_dir) / "tokenizer" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_runs_know_the_longest_source_of_all_their_training(
+    tuning: Recipe, first: Path, tmp_path: Path
+) -> None:
+    run = Run(first)
+    lines = [src for src, _ in read_pairs(run.load_recipe().data.train, tuning.data, "train")]
+    longest = max(map(len, run.load_tokenizers().src.encode(lines)))
+    assert run.longest_source("best") == run.longest_source("last") == longest
+    for side in ("in", "out"):
+        (tmp_path / f"train.{side}").write_text("1\n" * 20)
+    train(tuning)
+    assert Run(Path(tuning.output_dir)).longest_source("best") == longest
+    assert Translator.load(tuning.output_dir).longest == longest + longest // 2
+    # Runs of earlier versions don't say.
+    best = run.checkpoint("best")
+    old = checkpoint.load(best)
+    checkpoint.save(best, checkpoint.Checkpoint(old.tensors, {"update": 1}))
+    assert run.longest_source("best") == tuning.data.max_length
 
 
 def test_training_goes_on_from_there_and_resumes(tuning: Recipe, tmp_path: Path) -> None:

@@ -51,7 +51,9 @@ def test_every_odd_line_keeps_its_place(toy_run: Path) -> None:
     assert [lines[i] for i in (0, 2, 7, 10)] == answers
     assert [lines[i] for i in (1, 3, 6)] == ["", "", ""]
     assert all(lines[i] for i in (4, 5, 8, 9))
-    assert len(lines[8]) <= 2 * MAX_PIECES
+    assert len(lines[8]) <= 10 * 5000
+    (whole,) = translated(toy_run, [f"{'7 ' * 5000}"], "decoding.split_long=false")
+    assert len(whole) <= 2 * MAX_PIECES
 
 
 def test_results_depend_on_neither_batch_size_nor_order_nor_neighbours(toy_run: Path) -> None:
