@@ -158,6 +158,11 @@ def _rules(
         yield from _attention(is_open, is_text, is_text and is_small, what)
     yield from (Choice(f"model.{key}", value, size_reason) for key, value in values.items())
     yield from _pace(recipe, corpus, is_open, found, size, size_reason, kind)
+    # BLEU is 0, or next to it, where a line is one word: of no use to pick a checkpoint by.
+    units, reason = "13a", kind_reason
+    if is_text:
+        units, reason = corpus.tgt_units, f"a space in {corpus.tgt_word_length:.0f} characters"
+    yield Choice("evaluation.tokenize", units, reason)
 
 
 def _pace(

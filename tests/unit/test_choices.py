@@ -218,6 +218,25 @@ def test_the_nature_of_the_text_decides_how_it_is_cut(tmp_path: Path) -> None:
     assert cut(Statistics(100_000, MULTI30K.src, chinese, 0.1, 0, 0)) == ("bpe", False)
 
 
+def test_bleu_counts_characters_of_targets_without_spaces(tmp_path: Path) -> None:
+    def counted(corpus: Statistics, *overrides: str) -> str:
+        return choose(load(tmp_path, *overrides), corpus).recipe.evaluation.tokenize
+
+    characters = Side(1.1, 21, 90_000, 4000, 0.0)
+    chinese = replace(MULTI30K, tgt=characters, tgt_unspaced=0.97, tgt_han=0.97)
+    assert counted(MULTI30K) == "13a"
+    assert counted(chinese) == "zh"
+    assert counted(replace(chinese, tgt_han=0.5)) == "char"
+    assert counted(chinese, "evaluation.tokenize=intl") == "intl"
+    assert counted(replace(chinese, tgt=replace(characters, words=14))) == "13a"
+    assert choose(load(tmp_path), chinese).reasons["evaluation.tokenize"] == (
+        "a space in 19 characters"
+    )
+    # Symbols and single words are judged as they were.
+    assert counted(Statistics(9000, WORDS, WORDS, 1, 0, 0.7, tgt_unspaced=1)) == "13a"
+    assert counted(replace(FRENCH, tgt_unspaced=1, tgt_han=1)) == "13a"
+
+
 def test_symbols_are_copied_where_most_of_them_can_be(tmp_path: Path) -> None:
     def copies(corpus: Statistics, *overrides: str) -> bool:
         return choose(load(tmp_path, *overrides), corpus).recipe.model.decoder.copy_attention
