@@ -5,6 +5,7 @@ doesn't go with something given isn't made.
 """
 
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -292,22 +293,30 @@ def _validate_every(
 def _nature(corpus: Statistics) -> tuple[str, str]:
     """The type of tokenizer, and why."""
     sides = corpus.src, corpus.tgt
-    if all(side.single >= 0.8 or _is_closed(side, corpus.pairs) for side in sides):
+    are_symbols = [_is_symbols(side, corpus.pairs) for side in sides]
+    if all(are_symbols):
         counts = " and ".join(f"{side.distinct_words:,}" for side in sides)
         return "word", f"{counts} different symbols"
-    if any(_is_dictionary(side) for side in sides):
+    # Beside a word there may be symbols, or it again with tags. A short sentence without spaces
+    # looks like a word, but has a sentence beside it.
+    has_words = any(_is_dictionary(side) for side in sides)
+    has_copies = corpus.copied_characters >= COPIED
+    have_tags = [_is_dictionary(side, words=3, characters=50) for side in sides]
+    if has_words and (all(map(operator.or_, are_symbols, have_tags)) or has_copies):
         return "char", "lines are single words"
     return "bpe", "sentences of many different words"
 
 
-def _is_closed(side: Side, pairs: int) -> bool:
-    """Whether a side has few words and those so often that no new one is to be expected."""
-    return side.distinct_words < 500 and side.words * pairs >= 20 * side.distinct_words
+def _is_symbols(side: Side, pairs: int) -> bool:
+    """Whether a side has characters for words, or few words and no new one is to be expected."""
+    is_closed = side.distinct_words < 500 and side.words * pairs >= 20 * side.distinct_words
+    return side.single >= 0.8 or is_closed
 
 
-def _is_dictionary(side: Side) -> bool:
-    """Whether lines are single words in an alphabet."""
-    return side.words < 1.2 and side.characters < 25 and side.distinct_characters < 300
+def _is_dictionary(side: Side, words: float = 1.2, characters: int = 25) -> bool:
+    """Whether lines are single words, or fewer than so many, in an alphabet."""
+    is_short = side.words < words and side.characters < characters
+    return is_short and side.distinct_characters < 300
 
 
 def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, kind: str) -> Choice:

@@ -218,6 +218,21 @@ def test_the_nature_of_the_text_decides_how_it_is_cut(tmp_path: Path) -> None:
     assert cut(Statistics(100_000, MULTI30K.src, chinese, 0.1, 0, 0)) == ("bpe", False)
 
 
+def test_a_short_sentence_without_spaces_is_no_word(tmp_path: Path) -> None:
+    def cut(src: Side, tgt: Side, copied: float = 0.0) -> str:
+        corpus = Statistics(1000, src, tgt, 0.5, 0, copied)
+        return choose(load(tmp_path), corpus).recipe.tokenizer.type
+
+    english, thai = Side(5.5, 31, 861, 40, 0.05), Side(1.0, 18.9, 1000, 44, 0.0)
+    assert cut(english, thai) == cut(thai, english) == "bpe"
+    assert cut(Side(1.0, 12, 950, 400, 0.0), thai) == "bpe"
+    # A lemma with its tags, in one word or in several, and a word with its sounds.
+    form = Side(1.0, 9, 950, 30, 0.0)
+    assert cut(Side(2.0, 14, 700, 45, 0.0), form) == "char"
+    assert cut(Side(5.0, 20, 700, 45, 0.2), form, copied=0.8) == "char"
+    assert cut(form, FRENCH.tgt) == cut(FRENCH.tgt, form) == "char"
+
+
 def test_bleu_counts_characters_of_targets_without_spaces(tmp_path: Path) -> None:
     def counted(corpus: Statistics, *overrides: str) -> str:
         return choose(load(tmp_path, *overrides), corpus).recipe.evaluation.tokenize
