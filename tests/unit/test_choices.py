@@ -146,6 +146,36 @@ def test_validations_go_by_the_limits(tmp_path: Path) -> None:
         assert found.recipe.training.validate_every == expected
 
 
+def test_weights_are_averaged_over_a_part_of_training(tmp_path: Path) -> None:
+    recipe = load(tmp_path)
+    for corpus in CORPORA:
+        found = choose(recipe, corpus)
+        averaged = 1 / (1 - found.recipe.training.ema_decay)
+        made = max(updates(found.recipe, corpus), found.recipe.training.max_epochs)
+        assert averaged <= 0.11 * made
+    few = choose(recipe, text(20))
+    assert few.reasons["training.max_epochs"] == "375 updates for 20 pairs"
+    assert few.reasons["training.ema_decay"] == "about 375 updates"
+    # Limits may change in a run that is started again, the average may not.
+    for limit in ("training.max_epochs=9", "training.max_updates=99"):
+        again = choose(load(tmp_path, limit), text(20)).recipe
+        assert again.training.ema_decay == few.recipe.training.ema_decay
+
+
+def test_weights_that_are_to_be_zero_are_not_averaged(tmp_path: Path) -> None:
+    found = choose(load(tmp_path, "training.l1=1e-4"), MULTI30K)
+    assert found.recipe.training.ema_decay == 0
+    assert "l1" in found.reasons["training.ema_decay"]
+    given = choose(load(tmp_path, "training.l1=1e-4", "training.ema_decay=0.9"), MULTI30K)
+    assert given.recipe.training.ema_decay == 0.9
+
+
+def test_one_pair_is_no_pairs(tmp_path: Path) -> None:
+    reasons = choose(load(tmp_path), text(1)).reasons.values()
+    assert "1 pair of text" in reasons
+    assert not [reason for reason in reasons if "1 pairs" in reason]
+
+
 def test_given_updates_are_made(tmp_path: Path) -> None:
     recipe = choose(load(tmp_path, "training.max_updates=90000"), MULTI30K).recipe
     assert updates(recipe, MULTI30K) > 1.5 * 90_000
