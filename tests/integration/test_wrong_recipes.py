@@ -266,6 +266,13 @@ WRONG = {
             "set null, or give decoder.attention"
         ],
     ),
+    "nothing of the source": Wrong(
+        "model:\n  bridge: null\n  decoder: {attention: null}\n",
+        [
+            "x.yaml:3: model.bridge: without attention the decoder sees nothing of the source; "
+            "set dense, or give decoder.attention"
+        ],
+    ),
     "gates and output models without attention": Wrong(
         "model:\n  decoder:\n    attention: null\n    context_gate: true\n    lexical: true\n"
         "    copy_attention: true\n",
