@@ -212,8 +212,12 @@ def test_given_values_win(tmp_path: Path) -> None:
         ["model.decoder.attention=dot"],
         ["model.decoder.attention=dot", "model.encoder.bidirectional=false",
          "model.encoder.hidden_size=512"],
+        ["model.bridge=copy"],
         ["model.bridge=copy", "model.decoder.num_layers=1"],
         ["model.bridge=copy", "model.encoder.num_layers=2"],
+        ["model.bridge=copy", "model.encoder.num_layers=3", "model.decoder.residual=true"],
+        ["model.encoder.pyramid_layers=1"],
+        ["model.encoder.pyramid_layers=2"],
         ["training.optimizer=sgd", "training.momentum=0.9"],
         ["training.min_learning_rate=1e-3"],
         ["tokenizer={src_model: a, tgt_model: b, joint: false}"],
@@ -227,6 +231,20 @@ def test_what_goes_together_stays_together(overrides: list[str], tmp_path: Path)
         assert list(find_conflicts(completed.recipe)) == []
         assert set(changed_keys(recipe, completed.recipe)) <= set(open_keys(recipe))
         assert set(completed.reasons) <= set(open_keys(recipe))
+
+
+def test_layers_follow_what_is_given_beside_them(tmp_path: Path) -> None:
+    def layers(corpus: Statistics, *overrides: str) -> tuple[int, int]:
+        model = choose(load(tmp_path, *overrides), corpus).recipe.model
+        return model.encoder.num_layers, model.decoder.num_layers
+
+    copy = "model.bridge=copy"
+    assert layers(text(800), copy) == (1, 1)
+    assert layers(symbols(9000), copy) == layers(text(10**8), copy) == (2, 2)
+    assert layers(text(800), copy, "model.decoder.num_layers=3") == (3, 3)
+    assert layers(text(800), copy, "model.encoder.num_layers=3") == (3, 3)
+    assert layers(text(800), "model.encoder.pyramid_layers=1") == (2, 1)
+    assert layers(text(800), "model.encoder.pyramid_layers=2") == (3, 1)
 
 
 def test_the_nature_of_the_text_decides_how_it_is_cut(tmp_path: Path) -> None:
