@@ -5,6 +5,7 @@ doesn't go with something given isn't made.
 """
 
 import math
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -152,12 +153,15 @@ def _rules(
     is_small = corpus.pairs <= 300_000
     ties = is_small and (is_text or joint)
     ways = "three_way" if joint and recipe.model.reads_source else "two_way"
-    values = {"dropout": size.dropout, "tied_embeddings": ways if ties else None}
     yield from _network(recipe, size, size_reason)
     if recipe.model.reads_source:
         yield from _attention(is_open, is_text, is_text and is_small, what)
-    yield from (Choice(f"model.{key}", value, size_reason) for key, value in values.items())
+    yield Choice("model.dropout", size.dropout, size_reason)
+    yield Choice("model.tied_embeddings", ways if ties else None, size_reason)
     yield from _pace(recipe, corpus, is_open, found, size, size_reason, kind)
+    # BLEU is 0, or next to it, where a line is one word: of no use to pick a checkpoint by.
+    reason = f"a space in {corpus.tgt_word_length:.0f} characters" if is_text else kind_reason
+    yield Choice("evaluation.tokenize", corpus.tgt_units if is_text else "13a", reason)
 
 
 def _pace(
@@ -180,19 +184,27 @@ def _pace(
     yield Choice("training.batch_size", found or usual, reason)
     batch_size = (found or usual) if "training.batch_size" in is_open else training.batch_size
     # The number of updates grows with the root of the corpus: 18,000 for Multi30k, never so few
-    # that attention isn't found, which takes some thousand. Larger batches take fewer.
+    # that attention isn't found, which takes some thousand, as far as MAX_EPOCHS go. Larger batches
+    # take fewer.
     growth = batch_size / usual if is_auto else 1.0
     updates = max(MIN_UPDATES, 18_000 * math.sqrt(corpus.pairs / 29_000 / growth))
-    per_pass = max(1.0, corpus.pairs * per_unit / batch_size / training.accumulate)
-    yield from _length(recipe, corpus, is_open, updates, per_pass)
+    per_epoch = per_pass = max(1.0, corpus.pairs * per_unit / batch_size / training.accumulate)
+    if recipe.data.streaming:
+        per_epoch = training.updates_per_epoch or UPDATES_PER_EPOCH
+    epochs = min(MAX_EPOCHS, math.ceil(updates / per_epoch))
+    yield from _length(recipe, corpus, is_open, epochs, per_epoch, per_pass)
     if training.optimizer in ("adam", "adamw"):
         yield Choice("training.learning_rate", size.learning_rate, size_reason)
     if recipe.model.reads_source:
         yield Choice("training.src_word_dropout", size.word_dropout, size_reason)
     yield Choice("training.tgt_word_dropout", size.word_dropout, size_reason)
-    # An average over the last twentieth of training or so.
+    # An average over the last twentieth of training or so, of a short one over the last tenth.
+    updates = min(updates, epochs * per_epoch)
     decay = 0.998 if updates < 10_000 else 0.999 if updates < 50_000 else 0.9995
-    yield Choice("training.ema_decay", decay, f"about {updates:,.0f} updates")
+    average = round(min(decay, 1 - 10 / updates), 4), f"about {updates:,.0f} updates"
+    if training.l1:
+        average = 0.0, "weights that l1 makes zero are none in an average"
+    yield Choice("training.ema_decay", *average)
 
 
 def _copying(corpus: Statistics, kind: str, joint: bool) -> Choice:
@@ -232,36 +244,31 @@ def _network(recipe: Recipe, size: Size, reason: str) -> Iterator[Choice]:
 
 def _pairs(recipe: Recipe, corpus: Statistics) -> str:
     """How many pairs are known."""
-    return f"{'the first ' * recipe.data.streaming}{corpus.pairs:,} pairs"
+    first = "the first " * recipe.data.streaming
+    return f"{first}{corpus.pairs:,} pair{'s' * (corpus.pairs != 1)}"
 
 
 def _length(
     recipe: Recipe,
     corpus: Statistics,
     is_open: set[str],
-    updates: float,
+    epochs: int,
+    updates_per_epoch: float,
     updates_per_pass: float,
 ) -> Iterator[Choice]:
-    """So many epochs that there are these updates, and how often they are looked at."""
-    training = recipe.training
-    if recipe.data.streaming:
-        updates_per_epoch: float = training.updates_per_epoch or UPDATES_PER_EPOCH
-        reason = "a stream tells no end"
-        yield Choice("training.updates_per_epoch", updates_per_epoch, reason)
-    else:
-        updates_per_epoch = updates_per_pass
-        reason = "an epoch is a pass over the pairs"
-        yield Choice("training.updates_per_epoch", None, reason)
-    length = _max_epochs(training, _pairs(recipe, corpus), updates, updates_per_epoch)
+    """How many epochs there are, and how often they are looked at."""
+    training, is_stream = recipe.training, recipe.data.streaming
+    reason = "a stream tells no end" if is_stream else "an epoch is a pass over the pairs"
+    yield Choice("training.updates_per_epoch", updates_per_epoch if is_stream else None, reason)
+    length = _max_epochs(training, _pairs(recipe, corpus), epochs, updates_per_epoch)
     epochs = length.value if length.key in is_open else training.max_epochs
     yield length
     pairs_per_update = max(1, corpus.pairs) / updates_per_pass
     yield _validate_every(training, pairs_per_update, epochs, updates_per_epoch)
 
 
-def _max_epochs(training: Training, pairs: str, updates: float, updates_per_epoch: float) -> Choice:
-    """So many that there are these updates."""
-    epochs = min(MAX_EPOCHS, math.ceil(updates / updates_per_epoch))
+def _max_epochs(training: Training, pairs: str, epochs: int, updates_per_epoch: float) -> Choice:
+    """These, or more where the number of updates is given."""
     reason = f"{epochs * updates_per_epoch:,.0f} updates for {pairs}"
     if training.max_updates:
         # With a margin for pairs that are too long.
@@ -287,22 +294,29 @@ def _validate_every(
 def _nature(corpus: Statistics) -> tuple[str, str]:
     """The type of tokenizer, and why."""
     sides = corpus.src, corpus.tgt
-    if all(side.single >= 0.8 or _is_closed(side, corpus.pairs) for side in sides):
+    are_symbols = [_is_symbols(side, corpus.pairs) for side in sides]
+    if all(are_symbols):
         counts = " and ".join(f"{side.distinct_words:,}" for side in sides)
         return "word", f"{counts} different symbols"
-    if any(_is_dictionary(side) for side in sides):
+    # Beside a word there may be symbols, or it again with tags. A short sentence without spaces
+    # looks like a word, but has a sentence beside it.
+    are_few = [_is_dictionary(side, words=3, characters=50) for side in sides]
+    fit = all(map(operator.or_, are_symbols, are_few)) or corpus.copied_characters >= COPIED
+    if fit and any(map(_is_dictionary, sides)):
         return "char", "lines are single words"
     return "bpe", "sentences of many different words"
 
 
-def _is_closed(side: Side, pairs: int) -> bool:
-    """Whether a side has few words and those so often that no new one is to be expected."""
-    return side.distinct_words < 500 and side.words * pairs >= 20 * side.distinct_words
+def _is_symbols(side: Side, pairs: int) -> bool:
+    """Whether a side has characters for words, or few words and no new one is to be expected."""
+    is_closed = side.distinct_words < 500 and side.words * pairs >= 20 * side.distinct_words
+    return side.single >= 0.8 or is_closed
 
 
-def _is_dictionary(side: Side) -> bool:
-    """Whether lines are single words in an alphabet."""
-    return side.words < 1.2 and side.characters < 25 and side.distinct_characters < 300
+def _is_dictionary(side: Side, words: float = 1.2, characters: int = 25) -> bool:
+    """Whether lines are single words, or fewer than so many, in an alphabet."""
+    is_short = side.words < words and side.characters < characters
+    return is_short and side.distinct_characters < 300
 
 
 def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, kind: str) -> Choice:
@@ -313,7 +327,7 @@ def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, kind: str) -> Ch
     if kind != "bpe":
         pieces = max(size.vocab_size, 2 * words)
         return Choice("tokenizer.vocab_size", pieces, "room for all symbols")
-    usual = size.vocab_size, f"{corpus.pairs:,} pairs of text"
+    usual = size.vocab_size, f"{_pairs(recipe, corpus)} of text"
     most = words // 200 * 100, f"{words:,} different words"
     least = 2 * characters, f"{characters:,} different characters"
     return Choice("tokenizer.vocab_size", *max(least, min(most, usual)))

@@ -73,6 +73,7 @@ def lint_recipe(recipe: Recipe, corpus: Statistics | None = None) -> Iterator[st
     if updates_per_epoch is not None:
         limits.append(updates_per_epoch * training.max_epochs)
     yield from _lint_rate(training)
+    yield from _lint_zeros(training)
     yield from _lint_length(training, updates_per_epoch, min(limits))
     if corpus is not None:
         yield from _lint_sizes(recipe, corpus)
@@ -115,6 +116,16 @@ def _lint_rate(training: Training) -> Iterator[str]:
             "training.clip_grad_norm: gradients of recurrent networks explode now and then, which "
             "sgd doesn't survive without clipping (Pascanu et al. 2013); set 1.0"
         )
+
+
+def _lint_zeros(training: Training) -> Iterator[str]:
+    """The zeros of L1 against the weights that translate."""
+    for key, off in {"ema_decay": "0", "average_best": "false", "average_last": "null"}.items():
+        if training.l1 and getattr(training, key):
+            yield (
+                f"training.{key}: averages weights, and those that training.l1 makes zero seldom "
+                f"are zero in all that it averages; set {off}"
+            )
 
 
 def _lint_length(

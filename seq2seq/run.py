@@ -195,6 +195,26 @@ class Run:
             )
         return load_saved(self.recipe_file)
 
+    def check_direction(self, place: str, src: str | None, tgt: str | None) -> None:
+        """See that the run, which a recipe names, doesn't translate in the opposite direction.
+
+        Only that: others may call the languages by other names.
+
+        Args:
+            place: key of the recipe.
+            src: language that it is to translate from.
+            tgt: language that it is to translate into.
+
+        Raises:
+            RunError: it does.
+        """
+        data = self.load_recipe().data
+        if (data.src, data.tgt) == (tgt, src) != (src, tgt):
+            raise RunError(
+                f"{place}: {self.path} translates from {tgt} into {src}; name a run that does "
+                f"from {src} into {tgt}"
+            )
+
     def load_tokenizers(self) -> Tokenizers:
         """The tokenizers of the run.
 

@@ -15,7 +15,7 @@ from typing import Any
 from seq2seq import recipe as recipes
 from seq2seq.data.corpus import read_lines, read_pairs
 from seq2seq.data.glossary import digest_glossary
-from seq2seq.errors import DataError, RunError
+from seq2seq.errors import DataError
 from seq2seq.files import drop_unfinished
 from seq2seq.run import Run, digest_language_model
 from seq2seq.stages import Digests, building, content_key, is_done
@@ -128,18 +128,10 @@ def _samples(seed: int) -> dict[str, Any]:
 def _decoding(
     key: str, runs: Sequence[Run], changed: dict[str, Any], src: str | None, tgt: str | None
 ) -> recipes.Decoding:
-    """Search settings of the first run; all of the runs must translate from src into tgt.
-
-    Others may call the languages by other names, so what is refused is the opposite direction.
-    """
-    saved = [run.load_recipe() for run in runs]
-    for run, theirs in zip(runs, saved, strict=True):
-        if (theirs.data.src, theirs.data.tgt) == (tgt, src):
-            raise RunError(
-                f"{key}.runs: {run.path} translates from {tgt} into {src}; name a run that does "
-                f"from {src} into {tgt}"
-            )
-    return saved[0].decoding.model_copy(update=changed)
+    """Search settings of the first run; all of the runs must translate from src into tgt."""
+    for run in runs:
+        run.check_direction(f"{key}.runs", src, tgt)
+    return runs[0].load_recipe().decoding.model_copy(update=changed)
 
 
 def _carry_out(stage: Stage, device: str, run: Run, digests: Digests) -> Path:

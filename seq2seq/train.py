@@ -92,11 +92,15 @@ def set_up(recipe: Recipe, world: World = ALONE) -> tuple[Prepared, Trainer]:
     """Prepare what isn't prepared; the trainer, at the beginning, and what it has to train on.
 
     Raises:
-        RunError: the run directory holds a run of another recipe.
+        RunError: the run directory holds a run of another recipe, or training is to begin with the
+            weights of a run of the opposite direction.
         DataError: the data cannot be read.
         SettingsError: this machine has no such device, or it can't compute as the recipe says.
     """
     run, device = Run(Path(recipe.output_dir)), resolve_device(recipe.device)
+    first = recipe.training.init_from
+    if first is not None and not run.is_trained:
+        Run(Path(first)).check_direction("training.init_from", recipe.data.src, recipe.data.tgt)
     check_precision(device, recipe.training.precision)
     if recipe.training.deterministic:
         be_deterministic()
@@ -210,8 +214,10 @@ def _take_weights(model: Seq2Seq, run: Run, recipe: Recipe, tokenizers: Tokenize
     theirs = {n: p.detach() for n, p in run.load_model(tokenizers, "best").named_parameters()}
     ours = dict(model.named_parameters())
     if {n: p.shape for n, p in ours.items()} != {n: p.shape for n, p in theirs.items()}:
-        keys = [f"model.{key}" for key in changed_keys(run.load_recipe().model, recipe.model)]
-        there = ", ".join(key for key in keys if "dropout" not in key)
+        # Without one vocabulary nothing is tied three ways, and nothing copied.
+        sections = "tokenizer.joint", "model."
+        keys = changed_keys(run.load_recipe(), recipe)
+        there = ", ".join(k for k in keys if k.startswith(sections) and "dropout" not in k)
         raise RunError(
             f"training.init_from: the weights of {run.path} don't fit; set as its recipe does: "
             f"{there}"

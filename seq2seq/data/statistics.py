@@ -1,12 +1,21 @@
 """What a corpus is like, as far as defaults depend on it."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 _ALL_OF_FIRST, _THEN_EVERY, _AND_HALF_AFTER = 20_000, 50, 2_000_000
 _RARE = 0.1
+
+_HAN = "CJK"
+_UNSPACED = (_HAN, "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "YI")
+"""Scripts that put no spaces between words, by the first word of their letters' names."""
+
+_LONG_WORD, _LONGER_THAN_WORDS = 6, 20
+"""Characters from one space to the next, on average: more than words of these scripts have where
+they are set apart, and than words of any language have."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Statistics:
             two shares the larger one.
         copied_words: Share of the words of targets that stand in their sources too.
         copied_characters: Likewise.
+        tgt_unspaced: Share of the letters of targets whose script puts no spaces between words.
+        tgt_han: Share of the letters of targets that are Chinese characters.
     """
 
     pairs: int
@@ -48,6 +59,25 @@ class Statistics:
     shared_letters: float
     copied_words: float
     copied_characters: float
+    tgt_unspaced: float = 0.0
+    tgt_han: float = 0.0
+
+    @property
+    def tgt_word_length(self) -> float:
+        """Characters of targets from one space to the next, on average."""
+        return self.tgt.characters / max(1.0, self.tgt.words)
+
+    @property
+    def tgt_units(self) -> Literal["13a", "zh", "char"]:
+        """What BLEU can count in targets that are text: words, or characters where no spaces are.
+
+        Named as sacreBLEU names the tokenisations that need no other package; `zh` leaves words in
+        Latin letters whole, and knows no characters but Chinese ones.
+        """
+        is_long = _LONG_WORD if self.tgt_unspaced > 0.5 else _LONGER_THAN_WORDS
+        if self.tgt_word_length < is_long:
+            return "13a"
+        return "zh" if self.tgt_han > 0.9 * self.tgt_unspaced > 0 else "char"
 
     @classmethod
     def names(cls) -> set[str]:
@@ -91,6 +121,8 @@ def count_statistics(pairs: Iterable[tuple[str, str]]) -> Statistics:
         shared,
         copied_words / (tgt.words.total() or 1),
         copied_characters / (tgt.characters.total() or 1),
+        tgt.share_of(_UNSPACED),
+        tgt.share_of((_HAN,)),
     )
 
 
@@ -128,6 +160,15 @@ class _Tally:
         counts = {c: count for c, count in self.characters.items() if c.isalnum()}
         total = sum(counts.values())
         return {c: count / total for c, count in counts.items()}
+
+    def share_of(self, scripts: tuple[str, ...]) -> float:
+        """Share of the letters and digits that are of one of these scripts."""
+        letters = self.letters()
+        return sum((share for c, share in letters.items() if _script(c) in scripts), 0.0)
+
+
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").split(" ")[0]
 
 
 def _covered(ours: _Tally, theirs: _Tally) -> float:

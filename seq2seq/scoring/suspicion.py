@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from seq2seq.data.statistics import count_statistics
 from seq2seq.recipe import Evaluation
 from seq2seq.scoring.metrics import References
 
@@ -55,6 +56,8 @@ def suspicions(
     if not section.lowercase:
         yield from _casing(name, hypotheses, references)
     yield from _tokenization(name, hypotheses, references, section)
+    if "bleu" in section.metrics and section.tokenize in ("13a", "none", "intl"):
+        yield from _spaces(name, references, section.tokenize)
     yield from _copies(name, hypotheses, references, sources)
 
 
@@ -105,6 +108,15 @@ def _tokenization(
         yield (
             f"{name}: looks tokenised (' ,' and ' .'), as do the references, and BLEU tokenises "
             "again; score plain text, or set tokenize to none and say so with the score"
+        )
+
+
+def _spaces(name: str, references: References, tokenize: str) -> Iterator[str]:
+    text = count_statistics((line, line) for lines in references for line in lines)
+    if text.pairs * text.tgt.characters >= _MIN_EVIDENCE and text.tgt_units != "13a":
+        yield (
+            f"{name}: the references have a space in {text.tgt_word_length:.0f} characters, and "
+            f"BLEU ({tokenize}) counts what stands between spaces; set --tokenize {text.tgt_units}"
         )
 
 

@@ -76,6 +76,10 @@ def _of_source(recipe: Recipe) -> Iterator[Conflict]:
     if model.reads_source:
         if data.src is None:
             yield Conflict("src is required, but not given; for example `src: en`", "data")
+        if model.bridge is None and model.decoder.attention is None:
+            text = "without attention the decoder sees nothing of the source; set dense, or give "
+            keys = "model.bridge", "model.decoder.attention"
+            yield Conflict(f"{text}decoder.attention", *keys)
         return
     if data.src is not None:
         text = "a language model reads text of data.tgt alone; set null, or remove it"

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from seq2seq.sections.sources import FROM_CORPUS
 from seq2seq.settings import Section
 
 
@@ -137,6 +138,7 @@ class Decoding(Section):
     and memory only."""
 
 
+Tokenization = Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab"]
 Metric = Literal["bleu", "chrf", "chrf++", "ter", "accuracy", "wer", "cer"]
 
 
@@ -150,8 +152,12 @@ class Evaluation(Section):
     insert, delete or replace, per word or character of the reference: `wer` is the phoneme error
     rate where phonemes stand apart."""
 
-    tokenize: Literal["13a", "none", "intl", "char", "zh", "ja-mecab", "ko-mecab"] = "13a"
-    """Tokenisation of sacreBLEU's BLEU; `none` for text that is tokenised already."""
+    tokenize: Annotated[Tokenization, FROM_CORPUS] = "13a"
+    """Tokenisation of sacreBLEU's BLEU; `none` for text that is tokenised already. `13a` and `intl`
+    find words between spaces: for targets written without spaces `zh` (Chinese) or `char` is
+    chosen. `ja-mecab` and `ko-mecab` find Japanese and Korean words, with packages of their own
+    (`pip install 'sacrebleu[ja,ko]'`). Scores of the development set in training, and those of
+    `minimum_risk`, go by it too."""
 
     lowercase: bool = False
     """Compare lower-cased text."""

@@ -16,6 +16,11 @@ AttentionType = Literal[
 Feeding = Literal["first_layer", "input", "conditional"]
 
 
+def _is_depth(count: int) -> bool:
+    """Whether it is a legal number of layers, which `true` isn't."""
+    return count is not True and count > 0
+
+
 class Encoder(Section):
     """The recurrent encoder."""
 
@@ -33,7 +38,7 @@ class Encoder(Section):
     hidden_size: Annotated[int, FROM_CORPUS] = Field(default=256, ge=1)
     """Units of each layer, per direction."""
 
-    num_layers: Annotated[int, FROM_CORPUS] = Field(default=1, ge=1)
+    num_layers: Annotated[int, FROM_CORPUS] = Field(default=2, ge=1)
     """Recurrent layers."""
 
     bidirectional: bool = True
@@ -45,7 +50,8 @@ class Encoder(Section):
 
     pyramid_layers: int = Field(default=0, ge=0)
     """How many of the layers above the first join two steps to one, so that each halves the length
-    (Chan et al. 2016). For characters or bytes: attention and the layers above get cheaper."""
+    (Chan et al. 2016). For characters or bytes: attention and the layers above get cheaper. Without
+    `num_layers` there are just these layers and the first."""
 
     residual: bool = False
     """Add a layer's input to its output, above the first layer (He et al. 2016, Wu et al. 2016).
@@ -60,6 +66,14 @@ class Encoder(Section):
     def _alternate_instead_of_reading_twice(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("alternating") is True:
             return {"bidirectional": False} | given
+        return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _have_layers_for_the_pyramid(cls, given: Any) -> Any:
+        match given:
+            case {"pyramid_layers": int(count)} if _is_depth(count):
+                return {"num_layers": count + 1} | given
         return given
 
 
@@ -153,7 +167,8 @@ class Model(Section):
 
     bridge: Literal["dense", "copy"] | None = "dense"
     """How the encoder's final state becomes the decoder's first: through a learnt layer, as it is
-    (sizes and depths must fit), or not at all (`null`)."""
+    (sizes and depths must fit; a depth that is given for one side is the other's too), or not at
+    all (`null`)."""
 
     dropout: Annotated[Probability, FROM_CORPUS] = 0.2
     """Probability to drop a unit of the embeddings, between layers and before the output."""
@@ -213,3 +228,18 @@ class Model(Section):
                 decoder = {"attention": None} | decoder
             return {"bridge": None} | given | {"decoder": decoder}
         return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _copy_to_as_many_layers(cls, given: Any) -> Any:
+        match given:
+            case {"bridge": "copy", "encoder": {"num_layers": int(count)}} if _is_depth(count):
+                other = "decoder"
+            case {"bridge": "copy", "decoder": {"num_layers": int(count)}} if _is_depth(count):
+                other = "encoder"
+            case _:
+                return given
+        section = given.get(other, {})
+        if isinstance(section, dict):
+            section = {"num_layers": count} | section
+        return given | {other: section}

@@ -104,7 +104,10 @@ class Training(Section):
     l1: float = Field(default=0.0, ge=0)
     """L1 penalty on matrices, for weights that are exactly zero: after each update all their
     entries move towards zero by this times the learning rate, but not beyond (the proximal step,
-    decoupled from the update rule as `adamw`'s decay is). Try 1e-4 with `adam`; 0 is off."""
+    decoupled from the update rule as `adamw`'s decay is). The steps of `adam` are about as large as
+    the learning rate whatever the gradients, and this is a share of them: try 0.1, as far smaller
+    ones make no zeros. 0 is off. Averages of weights have few zeros left, so `ema_decay` is then
+    chosen to be 0."""
 
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Decay of the moment estimates of the Adam family."""

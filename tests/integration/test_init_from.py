@@ -11,7 +11,7 @@ from seq2seq import checkpoint
 from seq2seq.data.corpus import read_pairs
 from seq2seq.errors import RunError
 from seq2seq.prepare import prepare
-from seq2seq.recipe import Recipe
+from seq2seq.recipe import Recipe, load_recipe
 from seq2seq.run import Run
 from seq2seq.train import build_trainer, train
 from seq2seq.translate import Translator
@@ -88,6 +88,28 @@ def test_other_first_weights_are_noticed(tuning: Recipe, first: Path) -> None:
     shutil.copy(Run(first).checkpoint("last"), Run(first).checkpoint("best"))
     with pytest.raises(RunError, match="or the first weights have changed"):
         train(tuning)
+
+
+def test_a_run_of_the_opposite_direction_is_refused(tuning: Recipe, first: Path) -> None:
+    data = tuning.data.model_copy(update={"src": "out", "tgt": "in"})
+    with pytest.raises(
+        RunError,
+        match=r"^training\.init_from: .* translates from in into out; name a run that does",
+    ):
+        train(tuning.model_copy(update={"data": data}))
+    assert not Path(tuning.output_dir).exists()
+
+
+def test_weights_of_another_kind_of_vocabulary_name_it(tmp_path: Path) -> None:
+    first = train(toy_recipe(tmp_path, "model.tied_embeddings=three_way", "training.max_updates=1"))
+    moved = shutil.move(first.run_dir, tmp_path / "first")
+    path = tmp_path / "second.yaml"
+    text = (tmp_path / "toy.yaml").read_text().replace("  tied_embeddings: null\n", "")
+    path.write_text(text)
+    keys = f"training.init_from={moved}", "training.max_updates=1"
+    with pytest.raises(RunError, match=r"does: tokenizer\.joint, model\.tied_embeddings$"):
+        train(load_recipe(path, [*keys, "tokenizer.joint=false"]))
+    assert train(load_recipe(path, [*keys, "tokenizer.joint=true"])).status == "finished"
 
 
 def test_weights_that_do_not_fit_name_the_keys(tuning: Recipe) -> None:

@@ -222,6 +222,14 @@ WRONG = {
             "not 512 (both directions) and 256"
         ],
     ),
+    "depths that are none": Wrong(
+        "model:\n  bridge: copy\n  decoder: {num_layers: true}\n"
+        "  encoder: {pyramid_layers: true}\n",
+        [
+            "x.yaml:4: model.decoder.num_layers: must be a whole number, not true",
+            "x.yaml:5: model.encoder.pyramid_layers: must be a whole number, not true",
+        ],
+    ),
     "plain products of different sizes": Wrong(
         "model:\n  decoder:\n    attention: dot\n    hidden_size: 100\n",
         [
@@ -264,6 +272,13 @@ WRONG = {
         [
             "x.yaml:5: model.decoder.feeding: without attention there is nothing to feed; "
             "set null, or give decoder.attention"
+        ],
+    ),
+    "nothing of the source": Wrong(
+        "model:\n  bridge: null\n  decoder: {attention: null}\n",
+        [
+            "x.yaml:3: model.bridge: without attention the decoder sees nothing of the source; "
+            "set dense, or give decoder.attention"
         ],
     ),
     "gates and output models without attention": Wrong(

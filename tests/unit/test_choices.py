@@ -146,6 +146,36 @@ def test_validations_go_by_the_limits(tmp_path: Path) -> None:
         assert found.recipe.training.validate_every == expected
 
 
+def test_weights_are_averaged_over_a_part_of_training(tmp_path: Path) -> None:
+    recipe = load(tmp_path)
+    for corpus in CORPORA:
+        found = choose(recipe, corpus)
+        averaged = 1 / (1 - found.recipe.training.ema_decay)
+        made = max(updates(found.recipe, corpus), found.recipe.training.max_epochs)
+        assert averaged <= 0.11 * made
+    few = choose(recipe, text(20))
+    assert few.reasons["training.max_epochs"] == "375 updates for 20 pairs"
+    assert few.reasons["training.ema_decay"] == "about 375 updates"
+    # Limits may change in a run that is started again, the average may not.
+    for limit in ("training.max_epochs=9", "training.max_updates=99"):
+        again = choose(load(tmp_path, limit), text(20)).recipe
+        assert again.training.ema_decay == few.recipe.training.ema_decay
+
+
+def test_weights_that_are_to_be_zero_are_not_averaged(tmp_path: Path) -> None:
+    found = choose(load(tmp_path, "training.l1=1e-4"), MULTI30K)
+    assert found.recipe.training.ema_decay == 0
+    assert "l1" in found.reasons["training.ema_decay"]
+    given = choose(load(tmp_path, "training.l1=1e-4", "training.ema_decay=0.9"), MULTI30K)
+    assert given.recipe.training.ema_decay == 0.9
+
+
+def test_one_pair_is_no_pairs(tmp_path: Path) -> None:
+    reasons = choose(load(tmp_path), text(1)).reasons.values()
+    assert "1 pair of text" in reasons
+    assert not [reason for reason in reasons if "1 pairs" in reason]
+
+
 def test_given_updates_are_made(tmp_path: Path) -> None:
     recipe = choose(load(tmp_path, "training.max_updates=90000"), MULTI30K).recipe
     assert updates(recipe, MULTI30K) > 1.5 * 90_000
@@ -182,8 +212,12 @@ def test_given_values_win(tmp_path: Path) -> None:
         ["model.decoder.attention=dot"],
         ["model.decoder.attention=dot", "model.encoder.bidirectional=false",
          "model.encoder.hidden_size=512"],
+        ["model.bridge=copy"],
         ["model.bridge=copy", "model.decoder.num_layers=1"],
         ["model.bridge=copy", "model.encoder.num_layers=2"],
+        ["model.bridge=copy", "model.encoder.num_layers=3", "model.decoder.residual=true"],
+        ["model.encoder.pyramid_layers=1"],
+        ["model.encoder.pyramid_layers=2"],
         ["training.optimizer=sgd", "training.momentum=0.9"],
         ["training.min_learning_rate=1e-3"],
         ["tokenizer={src_model: a, tgt_model: b, joint: false}"],
@@ -197,6 +231,20 @@ def test_what_goes_together_stays_together(overrides: list[str], tmp_path: Path)
         assert list(find_conflicts(completed.recipe)) == []
         assert set(changed_keys(recipe, completed.recipe)) <= set(open_keys(recipe))
         assert set(completed.reasons) <= set(open_keys(recipe))
+
+
+def test_layers_follow_what_is_given_beside_them(tmp_path: Path) -> None:
+    def layers(corpus: Statistics, *overrides: str) -> tuple[int, int]:
+        model = choose(load(tmp_path, *overrides), corpus).recipe.model
+        return model.encoder.num_layers, model.decoder.num_layers
+
+    copy = "model.bridge=copy"
+    assert layers(text(800), copy) == (1, 1)
+    assert layers(symbols(9000), copy) == layers(text(10**8), copy) == (2, 2)
+    assert layers(text(800), copy, "model.decoder.num_layers=3") == (3, 3)
+    assert layers(text(800), copy, "model.encoder.num_layers=3") == (3, 3)
+    assert layers(text(800), "model.encoder.pyramid_layers=1") == (2, 1)
+    assert layers(text(800), "model.encoder.pyramid_layers=2") == (3, 1)
 
 
 def test_the_nature_of_the_text_decides_how_it_is_cut(tmp_path: Path) -> None:
@@ -216,6 +264,40 @@ def test_the_nature_of_the_text_decides_how_it_is_cut(tmp_path: Path) -> None:
     assert cut(Statistics(9000, WORDS, FRENCH.tgt, 0.3, 0, 0.2)) == ("char", False)
     chinese = Side(1.1, 21, 90_000, 4000, 0.0)
     assert cut(Statistics(100_000, MULTI30K.src, chinese, 0.1, 0, 0)) == ("bpe", False)
+
+
+def test_a_short_sentence_without_spaces_is_no_word(tmp_path: Path) -> None:
+    def cut(src: Side, tgt: Side, copied: float = 0.0) -> str:
+        corpus = Statistics(1000, src, tgt, 0.5, 0, copied)
+        return choose(load(tmp_path), corpus).recipe.tokenizer.type
+
+    english, thai = Side(5.5, 31, 861, 40, 0.05), Side(1.0, 18.9, 1000, 44, 0.0)
+    assert cut(english, thai) == cut(thai, english) == "bpe"
+    assert cut(Side(1.0, 12, 950, 400, 0.0), thai) == "bpe"
+    # A lemma with its tags, in one word or in several, and a word with its sounds.
+    form = Side(1.0, 9, 950, 30, 0.0)
+    assert cut(Side(2.0, 14, 700, 45, 0.0), form) == "char"
+    assert cut(Side(5.0, 20, 700, 45, 0.2), form, copied=0.8) == "char"
+    assert cut(form, FRENCH.tgt) == cut(FRENCH.tgt, form) == "char"
+
+
+def test_bleu_counts_characters_of_targets_without_spaces(tmp_path: Path) -> None:
+    def counted(corpus: Statistics, *overrides: str) -> str:
+        return choose(load(tmp_path, *overrides), corpus).recipe.evaluation.tokenize
+
+    characters = Side(1.1, 21, 90_000, 4000, 0.0)
+    chinese = replace(MULTI30K, tgt=characters, tgt_unspaced=0.97, tgt_han=0.97)
+    assert counted(MULTI30K) == "13a"
+    assert counted(chinese) == "zh"
+    assert counted(replace(chinese, tgt_han=0.5)) == "char"
+    assert counted(chinese, "evaluation.tokenize=intl") == "intl"
+    assert counted(replace(chinese, tgt=replace(characters, words=14))) == "13a"
+    assert choose(load(tmp_path), chinese).reasons["evaluation.tokenize"] == (
+        "a space in 19 characters"
+    )
+    # Symbols and single words are judged as they were.
+    assert counted(Statistics(9000, WORDS, WORDS, 1, 0, 0.7, tgt_unspaced=1)) == "13a"
+    assert counted(replace(FRENCH, tgt_unspaced=1, tgt_han=1)) == "13a"
 
 
 def test_symbols_are_copied_where_most_of_them_can_be(tmp_path: Path) -> None:

@@ -83,6 +83,23 @@ RISKY: dict[str, tuple[list[str], str]] = {
         ["training.schedule=plateau", "training.early_stopping_patience=2"],
         "2 validations end training before the plateau schedule lowers the rate, which waits for 3",
     ),
+    "zeros in an average": (
+        ["training.l1=1e-4", "training.ema_decay=0.999"],
+        "training.ema_decay: averages weights, and those that training.l1 makes zero seldom ",
+    ),
+    "zeros in a mean of the last": (
+        ["training.l1=1e-4", "training.ema_decay=0", "training.average_last=5"],
+        "training.average_last: averages weights, and those that training.l1 makes zero seldom ",
+    ),
+    "zeros in a mean of the best": (
+        [
+            "training.l1=1e-4",
+            "training.ema_decay=0",
+            "training.average_best=true",
+            "training.keep_best=5",
+        ],
+        "training.average_best: averages weights, and those that training.l1 makes zero seldom ",
+    ),
     "short patience": (
         ["training.validate_every=50", "training.early_stopping_patience=3"],
         "may end training after 150 updates without a gain, which chance can do; set 10",

@@ -140,7 +140,10 @@ def test_files_are_not_needed_where_a_script_makes_them_or_nobody_asks(tmp_path:
             ["model.bridge=copy", "model.decoder.num_layers=1", "model.decoder.rnn_type=gru"],
             "equal rnn_type",
         ),
-        (["model.bridge=copy"], "equal num_layers"),
+        (
+            ["model.bridge=copy", "model.encoder.num_layers=1", "model.decoder.num_layers=2"],
+            "equal num_layers",
+        ),
         (["data.dev={path: a.tsv, columns: [0, 1]}"], "numbers from 1"),
         (["data.dev={path: a.jsonl, config: x}"], "JSON lines has no config"),
         (["data.test={../x: hub:a}"], "names a file"),
@@ -160,7 +163,9 @@ def test_conflicts(overrides: list[str], message: str, tmp_path: Path) -> None:
     "overrides",
     [
         ["model.tied_embeddings=three_way"],
+        ["model.bridge=copy"],
         ["model.bridge=copy", "model.decoder.num_layers=1"],
+        ["model.encoder.pyramid_layers=2"],
         ["training.clip_grad_value=1", "training.clip_grad_norm=null"],
         ["decoding.n_best=5"],
         ["data.dev={path: a.tsv, columns: [1, 2]}"],

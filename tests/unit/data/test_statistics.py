@@ -67,9 +67,34 @@ def test_tokens_that_stand_in_their_own_source():
     assert found.copied_characters == 8 / 10
 
 
+@pytest.mark.parametrize(
+    ("line", "unspaced", "han", "units"),
+    [
+        ("我每天去学校。", 1, 1, "zh"),
+        ("我有2台iPhone。", 3 / 10, 3 / 10, "13a"),
+        ("我 每天 去 学校 。", 1, 1, "13a"),
+        ("私は学校に行く", 1, 4 / 7, "char"),
+        ("나는 매일 학교에 갑니다.", 0, 0, "13a"),
+        ("ฉันอยากจะกินข้าว", 1, 0, "char"),
+        ("ငါ ထမင်းစားချင်တယ်", 1, 0, "char"),
+        ("ataatsimiinnerisa oqaluuserineqartussat", 0, 0, "13a"),
+        ("abcdefghijklmnopqrstuvwxyz", 0, 0, "char"),
+        ("bonjour", 0, 0, "13a"),
+    ],
+)
+def test_what_bleu_can_count(line: str, unspaced: float, han: float, units: str):
+    found = count_statistics([("a b", line)])
+    assert found.tgt_unspaced == pytest.approx(unspaced)
+    assert found.tgt_han == pytest.approx(han)
+    assert found.tgt_units == units
+    assert found.tgt_word_length == pytest.approx(len(line) / len(line.split()))
+
+
 def test_nothing_to_count():
     nothing = Side(0, 0, 0, 0, 0)
-    assert count_statistics([("", "a")]) == Statistics(0, nothing, nothing, 1.0, 0, 0)
+    found = count_statistics([("", "a")])
+    assert found == Statistics(0, nothing, nothing, 1.0, 0, 0)
+    assert (found.tgt_word_length, found.tgt_units) == (0, "13a")
 
 
 def test_statistics_survive_json():

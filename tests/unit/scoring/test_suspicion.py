@@ -80,3 +80,31 @@ def test_faults_of_the_references() -> None:
 def test_an_accident_is_no_fault() -> None:
     assert found(["a@@ b", *GOOD * 3], ["a b", *REFERENCES * 3]) == []
     assert found(["a . b ,"] * 9, ["a. b,"] * 9) == []
+
+
+CHINESE = [f"昨天我和{day}个朋友看了电影。觉得很有意思。" for day in "一二三四五六七八九十"]
+JAPANESE = [f"昨日、{day}人の友達と映画を見ました。とても面白かったです。" for day in range(9)]
+THAI = [f"เมื่อวานฉันดูหนังกับเพื่อน {day} คนที่โรงเรียน" for day in range(9)]
+KOREAN = [f"어제 친구 {day}명과 영화를 봤습니다. 아주 재미있었습니다." for day in range(9)]
+
+
+@pytest.mark.parametrize("asked", ["13a", "none", "intl"])
+@pytest.mark.parametrize(
+    ("references", "remedy"), [(CHINESE, "zh"), (JAPANESE, "char"), (THAI, "char")]
+)
+def test_words_that_nobody_can_count_are_told(
+    references: list[str], remedy: str, asked: str
+) -> None:
+    hypotheses = [line[1:] for line in references]
+    (line,) = found(hypotheses, references, tokenize=asked)
+    assert line.startswith("h: the references have a space in ")
+    assert f"BLEU ({asked}) counts" in line and line.endswith(f"; set --tokenize {remedy}")
+    assert found(hypotheses, references, tokenize=remedy) == []
+    assert found(hypotheses, references, tokenize=asked, metrics=["chrf"]) == []
+
+
+def test_words_that_can_be_counted_are_not_told() -> None:
+    spaced = [" ".join(line) for line in CHINESE]
+    words = [line.split()[-1] for line in REFERENCES]
+    for references in (KOREAN, spaced, words, ["我每天去学校。"]):
+        assert found([f"{line[1:]}x" for line in references], references) == []
