@@ -1,7 +1,7 @@
 """Values that nobody gave, chosen from the size and the nature of the corpus.
 
-The tables and `_rules` are all there is to it. What a user gives always wins, and a choice that
-doesn't go with something given isn't made.
+`_rules` and the tables of `sizes` are all there is to it. What a user gives always wins, and a
+choice that doesn't go with something given isn't made.
 """
 
 import math
@@ -16,6 +16,7 @@ from seq2seq.keys import dotted, walk
 from seq2seq.recipe import AUTO, Recipe, Training
 from seq2seq.sections.conflicts import find_conflicts
 from seq2seq.settings import Section
+from seq2seq.sizes import COPIES, SYMBOLS, TEXT, Size
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -47,55 +48,6 @@ class Completed:
     recipe: Recipe
     reasons: dict[str, str]
 
-
-@dataclass(frozen=True)
-class Size:
-    """What suits a corpus of so many pairs; layers and sizes are (encoder, decoder)."""
-
-    pairs: float
-    vocab_size: int
-    embedding_dim: int
-    num_layers: tuple[int, int]
-    hidden_size: tuple[int, int]
-    dropout: float
-    word_dropout: float
-    batch_size: int
-    learning_rate: float
-
-
-# The more text, the more pieces occur often enough to be learnt, the larger a network it fills and
-# the less that network must be kept from learning it by heart. Small batches make up for few pairs.
-# 29,000 pairs: measured on Multi30k (development set). Fewer: Sennrich & Zhang (2019). More: Britz
-# et al. (2017), Chen et al. (2018).
-TEXT = (
-    #    pairs up to  pieces  emb  layers  hidden       dropout  words  batch  rate
-    Size(5_000,       2_000,  256, (1, 1), (256, 512),  0.5,     0.1,   16,    2e-3),
-    Size(20_000,      4_000,  256, (1, 1), (256, 512),  0.4,     0.1,   32,    2e-3),
-    Size(60_000,      8_000,  256, (1, 1), (256, 512),  0.3,     0.0,   64,    2e-3),
-    Size(300_000,     16_000, 256, (2, 2), (256, 512),  0.2,     0.0,   64,    2e-3),
-    Size(2_000_000,   24_000, 512, (2, 2), (512, 1024), 0.2,     0.0,   128,   1e-3),
-    Size(math.inf,    32_000, 512, (2, 3), (512, 1024), 0.1,     0.0,   256,   1e-3),
-)  # fmt: skip
-
-# Letters, phonemes, commands: few symbols, short lines. Measured on pronunciation in French and
-# Icelandic (development sets). Nothing is dropped from what is read: a symbol less is another word.
-SYMBOLS = (
-    #    pairs up to  pieces  emb  layers  hidden       dropout  words  batch  rate
-    Size(2_000,       8_000,  128, (1, 1), (256, 256),  0.3,     0.0,   16,    2e-3),
-    Size(20_000,      8_000,  128, (1, 2), (256, 256),  0.3,     0.0,   32,    2e-3),
-    Size(200_000,     8_000,  128, (1, 2), (256, 512),  0.2,     0.0,   64,    2e-3),
-    Size(math.inf,    8_000,  256, (2, 2), (256, 512),  0.1,     0.0,   128,   1e-3),
-)  # fmt: skip
-
-# Symbols that are copied. Measured on inflection in Turkish (1,000 pairs) and German (10,000). What
-# copying leaves to be learnt takes two layers, and more dropout.
-COPIES = (
-    #    pairs up to  pieces  emb  layers  hidden       dropout  words  batch  rate
-    Size(2_000,       8_000,  128, (1, 2), (256, 256),  0.5,     0.0,   16,    2e-3),
-    Size(20_000,      8_000,  128, (1, 2), (256, 256),  0.4,     0.0,   32,    2e-3),
-    Size(200_000,     8_000,  128, (1, 2), (256, 512),  0.3,     0.0,   64,    2e-3),
-    Size(math.inf,    8_000,  256, (2, 2), (256, 512),  0.2,     0.0,   128,   1e-3),
-)  # fmt: skip
 
 HEADS = 8
 """Heads of the attention to text, as Vaswani et al. (2017) have them."""
@@ -159,6 +111,10 @@ def _rules(
     yield Choice("model.dropout", size.dropout, size_reason)
     yield Choice("model.tied_embeddings", ways if ties else None, size_reason)
     yield from _pace(recipe, corpus, is_open, found, size, size_reason, kind)
+    # What no training pair has can be copied too (See et al. 2017, section 2.2).
+    reason = "what is copied may be unknown" if copies else "nothing is copied"
+    yield Choice("decoding.ban_unk", not copies, reason)
+    yield Choice("decoding.replace_unk", copies, reason)
     # BLEU is 0, or next to it, where a line is one word: of no use to pick a checkpoint by.
     reason = f"a space in {corpus.tgt_word_length:.0f} characters" if is_text else kind_reason
     yield Choice("evaluation.tokenize", corpus.tgt_units if is_text else "13a", reason)
@@ -175,9 +131,8 @@ def _pace(
 ) -> Iterator[Choice]:
     """How training goes: batches, their number, rates and noise."""
     training = recipe.training
-    per_unit = 1.0
-    if training.batch_type == "tokens":
-        per_unit = 1 + corpus.tgt.words * (1.3 if kind == "bpe" else 1.0)
+    tokens = 1 + corpus.tgt.words * (1.3 if kind == "bpe" else 1.0)
+    per_unit = tokens if training.batch_type == "tokens" else 1.0
     usual = round(size.batch_size * per_unit)
     is_auto = training.batch_size == AUTO
     reason = "auto: found for this corpus and device" if is_auto else size_reason
@@ -217,8 +172,9 @@ def _copying(corpus: Statistics, kind: str, joint: bool) -> Choice:
     share = corpus.copied_words if kind == "word" else corpus.copied_characters
     unit = "characters of the text" if kind == "bpe" else "symbols"
     reason = f"{share:.0%} of the {unit} stand in their source too"
-    copies = joint and kind != "bpe" and share >= COPIED
-    return Choice("model.decoder.copy_attention", copies, reason)
+    return Choice(
+        "model.decoder.copy_attention", joint and kind != "bpe" and share >= COPIED, reason
+    )
 
 
 def _attention(is_open: set[str], is_text: bool, is_lexical: bool, what: str) -> Iterator[Choice]:

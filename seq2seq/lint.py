@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from seq2seq.choices import TEXT
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.statistics import Statistics
 from seq2seq.recipe import Model, Recipe, Training
+from seq2seq.sizes import TEXT
 
 RATES = {
     "adam": (1e-6, 1e-3, 2e-2),

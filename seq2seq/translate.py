@@ -24,7 +24,7 @@ from seq2seq.run import CheckpointName
 from seq2seq.search.build import Search
 from seq2seq.search.hypothesis import Hypothesis
 from seq2seq.search.requests import Request
-from seq2seq.special import EOS
+from seq2seq.special import EOS, UNK
 from seq2seq.translation.choosing import ByAgreement, ByOthers, Choose, load_judges
 from seq2seq.translation.details import Annotator
 from seq2seq.translation.forced import force
@@ -273,8 +273,11 @@ class Translator:
         for batch, hypotheses in zip(batches, self.world.map(search_parts, batches), strict=True):
             found |= zip(batch, hypotheses, strict=True)
         written = {i: self._write(hypotheses) for i, hypotheses in found.items()}
-        if details or self.decoding.replace_unk:
+        if details:
             written = self._look_again(texts, ids, found, written, details)
+        elif self.decoding.replace_unk:
+            unknown = {i: own for i, own in found.items() if any(UNK in h.tokens for h in own)}
+            written |= self._look_again(texts, ids, unknown, written, details)
         empty = [TranslatedHypothesis("", 0.0, 0.0, [])]
         return [
             Translation(
@@ -346,9 +349,9 @@ class Translator:
         said = [h.tokens + [EOS] * h.complete for own in found.values() for h in own]
         forced = force(self.exact, [[own[i] for i in places] for own in ids], said, self.device)
         results, start = {}, 0
-        for i, hypotheses in written.items():
+        for i, hypotheses in found.items():
             own = slice(start, start + len(hypotheses))
-            results[i] = annotator.annotate(texts[i], hypotheses, said[own], forced[own])
+            results[i] = annotator.annotate(texts[i], written[i], said[own], forced[own])
             start = own.stop
         return results
 

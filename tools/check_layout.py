@@ -17,7 +17,7 @@ from pathlib import Path
 PACKAGE = "seq2seq"
 
 LAYERS = [
-    ["errors", "records", "special"],
+    ["errors", "records", "sizes", "special"],
     ["draws", "files", "keys", "nodes", "parallel"],
     ["device", "settings"],
     ["sections"],

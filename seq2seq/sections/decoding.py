@@ -50,7 +50,7 @@ class Decoding(Section):
     max_length_ratio: float | None = Field(default=None, gt=0)
     """Most pieces of a translation for each piece of the source, the end marks counted."""
 
-    ban_unk: bool = True
+    ban_unk: Annotated[bool, FROM_CORPUS] = True
     """Never produce `<unk>`."""
 
     no_repeat_ngram: int = Field(default=0, ge=0)
@@ -129,9 +129,10 @@ class Decoding(Section):
     language_model_weight: float = Field(default=0.2, ge=0)
     """How much the language model counts; choose it on the development set, from 0.05 to 0.5."""
 
-    replace_unk: bool = False
+    replace_unk: Annotated[bool, FROM_CORPUS] = False
     """Replace each `<unk>` by the source piece that the network attends to most when it says so
-    (Luong et al. 2015), such as a name in a word-level model. Needs `ban_unk: false`."""
+    (Luong et al. 2015), such as a name in a word-level model, or a letter that training never saw
+    in one that copies. Needs `ban_unk: false`."""
 
     batch_size: int = Field(default=512, ge=1)
     """Sentences searched at a time, if their hypotheses are no more than 1,024; a matter of speed

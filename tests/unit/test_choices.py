@@ -316,6 +316,18 @@ def test_symbols_are_copied_where_most_of_them_can_be(tmp_path: Path) -> None:
     assert not copies(letters, "tokenizer.joint=false")
 
 
+def test_what_copies_copies_unknown_symbols(tmp_path: Path) -> None:
+    def chosen(corpus: Statistics, *overrides: str) -> tuple[bool, bool]:
+        decoding = choose(load(tmp_path, *overrides), corpus).recipe.decoding
+        return decoding.ban_unk, decoding.replace_unk
+
+    assert chosen(GERMAN) == (False, True)
+    assert chosen(FRENCH) == chosen(MULTI30K) == (True, False)
+    assert chosen(MULTI30K, "model.decoder.copy_attention=true") == (False, True)
+    assert chosen(GERMAN, "decoding.ban_unk=true") == (True, False)
+    assert chosen(GERMAN, "decoding.replace_unk=false") == (False, False)
+
+
 def test_what_copies_gets_another_layer_and_more_dropout(tmp_path: Path) -> None:
     few = replace(GERMAN, pairs=1000)
     copying = choose(load(tmp_path), few).recipe.model
