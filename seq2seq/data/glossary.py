@@ -6,21 +6,11 @@ from pathlib import Path
 
 from seq2seq import recipe
 from seq2seq.data.corpus import read_lines
+from seq2seq.data.scripts import is_unspaced
 from seq2seq.errors import DataError
 from seq2seq.files import digest
 
 Words = tuple[str, ...]
-
-_UNSPACED = (
-    (0x0E00, 0x0EFF),  # Thai and Lao
-    (0x1000, 0x109F),  # Myanmar
-    (0x1780, 0x17FF),  # Khmer
-    (0x3040, 0x30FF),  # Hiragana and Katakana
-    (0x3400, 0x9FFF),  # Han
-    (0xF900, 0xFAFF),
-    (0x20000, 0x3FFFF),
-)
-"""Characters of scripts without spaces between words; each is matched as a word."""
 
 
 class Glossary:
@@ -117,7 +107,7 @@ def is_letter(char: str) -> bool:
 def _kind(char: str) -> str:
     if char.isspace():
         return "space"
-    if any(first <= ord(char) <= last for first, last in _UNSPACED):
-        return "sign"
+    if is_unspaced(char):
+        return "sign"  # each is matched as a word
     category = unicodedata.category(char)
     return "letter" if category[0] in "LMN" or category == "Co" else "sign"

@@ -1,17 +1,14 @@
 """What a corpus is like, as far as defaults depend on it."""
 
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from seq2seq.data.scripts import is_han, is_unspaced
+
 _ALL_OF_FIRST, _THEN_EVERY, _AND_HALF_AFTER = 20_000, 50, 2_000_000
 _RARE = 0.1
-
-_HAN = "CJK"
-_UNSPACED = (_HAN, "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "YI")
-"""Scripts that put no spaces between words, by the first word of their letters' names."""
 
 _LONG_WORD, _LONGER_THAN_WORDS = 6, 20
 """Characters from one space to the next, on average: more than words of these scripts have where
@@ -121,8 +118,8 @@ def count_statistics(pairs: Iterable[tuple[str, str]]) -> Statistics:
         shared,
         copied_words / (tgt.words.total() or 1),
         copied_characters / (tgt.characters.total() or 1),
-        tgt.share_of(_UNSPACED),
-        tgt.share_of((_HAN,)),
+        tgt.share_of(is_unspaced),
+        tgt.share_of(is_han),
     )
 
 
@@ -161,14 +158,10 @@ class _Tally:
         total = sum(counts.values())
         return {c: count / total for c, count in counts.items()}
 
-    def share_of(self, scripts: tuple[str, ...]) -> float:
-        """Share of the letters and digits that are of one of these scripts."""
+    def share_of(self, belongs: Callable[[str], bool]) -> float:
+        """Share of the letters and digits that belong to some scripts."""
         letters = self.letters()
-        return sum((share for c, share in letters.items() if _script(c) in scripts), 0.0)
-
-
-def _script(letter: str) -> str:
-    return unicodedata.name(letter, "").split(" ")[0]
+        return sum((share for c, share in letters.items() if belongs(c)), 0.0)
 
 
 def _covered(ours: _Tally, theirs: _Tally) -> float:

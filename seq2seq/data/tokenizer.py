@@ -18,6 +18,7 @@ from typing import Any
 import sentencepiece
 
 from seq2seq import recipe
+from seq2seq.data.scripts import is_unspaced
 from seq2seq.data.segmentation import SEGMENTERS, SPACE, Segmenter, split_words
 from seq2seq.errors import DataError
 from seq2seq.special import BOS, EOS, PAD, UNK
@@ -99,6 +100,25 @@ class Tokenizer:
         if self._is_renumbered:
             ids = [[self._to_ours[i] for i in row] for row in ids]
         return [row[::-1] for row in ids] if self.is_reversed else ids
+
+    def encode_within(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of texts as they stand in the midst of others.
+
+        Before a script without spaces there is none, which `encode` puts before all texts.
+        """
+        return [self._without_space(ids) for ids in self.encode(texts)]
+
+    def _without_space(self, ids: list[int]) -> list[int]:
+        turn = -1 if self.is_reversed else 1
+        pieces = self.pieces(ids[::turn])
+        first = "".join(pieces)[:2]
+        if not first.startswith(SPACE) or not any(map(is_unspaced, first[1:])):
+            return ids
+        rest = pieces[0][1:]
+        parts = [rest] if rest in self._ids else [*rest]
+        if not self._ids.keys() >= {*parts}:
+            return ids  # of words that are pieces as a whole
+        return [*(self._ids[part] for part in parts), *ids[::turn][1:]][::turn]
 
     def sample(self, text: str, amount: float, seed: int) -> list[int]:
         """Ids of a random segmentation, a function of the arguments alone.

@@ -86,7 +86,7 @@ class Requests:
             path = Path(decoding.glossary)
             self.glossary = load_glossary(path, lowercase=source.lowercase)
             phrases = list(dict.fromkeys(self.glossary.entries.values()))
-            self.ids = dict(zip(phrases, target.encode(phrases), strict=True))
+            self.ids = dict(zip(phrases, target.encode_within(phrases), strict=True))
             for phrase, ids in self.ids.items():
                 if UNK in ids:
                     raise DataError(f"{path}: {phrase!r} {_UNKNOWN}; take it out")
@@ -139,8 +139,10 @@ class Requests:
             text = line.lower() if self.lowercase else line
             required += [self.ids[phrase] for phrase in self.glossary.find(text)]
         required += [
-            self._known(phrase, "constraints", wish.line)
-            for phrase in wish.required
+            self._known(ids, phrase, "constraints", wish.line)
+            for phrase, ids in zip(
+                wish.required, self.target.encode_within(wish.required), strict=True
+            )
             if phrase.strip()
         ]
         banned = [*self.banned, *self._ban(wish.banned)]
@@ -150,16 +152,16 @@ class Requests:
             what = "a phrase is banned, or has one in it that is; drop one of them"
             raise WishError(side, wish.line, what)
         prefix = wish.prefix.strip(" \t")
+        (begun,) = self.target.encode([prefix]) if prefix else [()]
         return Request(
-            prefix=self._known(prefix, "prefixes", wish.line) if prefix else (),
+            prefix=self._known(begun, prefix, "prefixes", wish.line),
             whole=bool(prefix) and wish.prefix[-1] in " \t",
             required=[ids for i, ids in enumerate(required) if ids not in required[:i]],
             banned=banned,
             key=int(digest(line.encode())[:15], 16),
         )
 
-    def _known(self, phrase: str, side: str, line: int) -> Ids:
-        (ids,) = self.target.encode([phrase])
+    def _known(self, ids: Ids, phrase: str, side: str, line: int) -> Ids:
         if UNK in ids:
             raise WishError(side, line, f"{phrase!r} {_UNKNOWN}; change it")
         return ids

@@ -219,6 +219,23 @@ def test_reversed_bytes_and_foreign_ids_are_the_same_text():
     assert turned.decode(turned.encode(LINES)) == LINES
 
 
+@pytest.mark.parametrize("kind", ["unigram", "bpe", "char"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_no_space_stands_before_scripts_without_spaces(kind, turned):
+    signs = [chr(0x4E00 + i) for i in range(12)]
+    lines = ["".join(RNG.choices(signs, k=RNG.randint(1, 5))) for _ in range(200)]
+    tokenizer = train([*lines, *LINES[:50]], type=kind, vocab_size=100)
+    tokenizer = tokenizer.reversed() if turned else tokenizer
+    before = tokenizer.encode(["ba"])[0]
+    for phrase in [*lines[:50], WORDS[0]]:
+        (ids,) = tokenizer.encode_within([phrase])
+        both = [*ids, *before] if turned else [*before, *ids]
+        space = "" if phrase in lines else " "
+        assert tokenizer.decode([both]) == [f"ba{space}{phrase}"]
+        assert tokenizer.decode([ids]) == [phrase]
+    assert tokenizer.encode_within([""]) == [[]]
+
+
 @pytest.mark.parametrize("kind", [*TYPES, "bytes"])
 @pytest.mark.parametrize("turned", [False, True])
 def test_ids_spell_the_text(kind, turned, tokenizers):
