@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 2
 """Version of the layout. Files of the first one have no digests; those of others are refused."""
 
+_BLOCK = 1 << 20
 _VALUES, _VALUES_DIGEST, _TENSORS_DIGEST = "values", "values.blake2b", "tensors.blake2b"
 
 
@@ -113,6 +114,27 @@ def save(path: Path, checkpoint: Checkpoint, *, keep_previous: bool = False) -> 
             save_file(tensors, partial, metadata=metadata)
         except SafetensorError as error:
             raise _system_error(error) from None
+
+
+def try_room(path: Path, size: int) -> None:
+    """Write a checkpoint's bytes aside and remove them: only that asks quotas and limits too.
+
+    Args:
+        path: where the checkpoint is to be.
+        size: bytes of it.
+
+    Raises:
+        FileError: they cannot be written.
+    """
+    partial, block = path.with_name(f".{path.name}.partial"), os.urandom(_BLOCK)
+    with told(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                for start in range(0, size, _BLOCK):
+                    file.write(block[: size - start])
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _digest_of(tensors: Mapping[str, Tensor]) -> str:
