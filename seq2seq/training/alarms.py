@@ -179,11 +179,19 @@ def read_loss(loss: float, vocabulary_size: int) -> dict[str, str]:
     return {DIVERGED: text}
 
 
-def tell(log: MetricsLog, update: int, found: Mapping[str, str]) -> None:
-    """Raise alarms, given by name with their text."""
+def tell(log: MetricsLog, update: int, found: Mapping[str, str], failed: int | None = None) -> None:
+    """Raise alarms, given by name with their text.
+
+    Args:
+        log: where they are recorded.
+        update: that they belong to: a run that goes on from an earlier one makes it again.
+        found: the alarms.
+        failed: the update that they tell of, if it is another one.
+    """
+    about = {} if failed is None else {"failed_update": failed}
     for name, text in found.items():
-        log.write({"kind": "alarm", "update": update, "alarm": name, "text": text})
-        logger.warning("update %s: %s", f"{update:,}", text)
+        log.write({"kind": "alarm", "update": update, "alarm": name, **about, "text": text})
+        logger.warning("update %s: %s", f"{failed or update:,}", text)
 
 
 def news(progress: Progress, found: Mapping[str, str], group: Collection[str]) -> dict[str, str]:
