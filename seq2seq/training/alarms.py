@@ -25,7 +25,7 @@ pairs is nothing to worry about."""
 
 SETTLED_UPDATES, SETTLED_SHARE = 500, 0.25
 """A model that has just begun ignores its source and repeats itself: its signs are read when a
-quarter of training and so many updates are over."""
+quarter of training and so many updates are over, or all of it."""
 
 SURELY_SETTLED = 5000
 """After so many updates they are read however long training will be."""
@@ -124,7 +124,8 @@ def read_signs(values: Values) -> dict[str, str]:
 
 def is_settled(update: int, done: float) -> bool:
     """Whether signs can be read after so many updates, when this share of training is done."""
-    return update >= SETTLED_UPDATES and (done >= SETTLED_SHARE or update >= SURELY_SETTLED)
+    settled = update >= SETTLED_UPDATES and done >= SETTLED_SHARE
+    return settled or update >= SURELY_SETTLED or done >= 1
 
 
 def is_spike(loss: float, mean: float) -> bool:
