@@ -62,12 +62,17 @@ class Progress:
     alarms: list[str] = field(default_factory=list)
     finished: bool = False
 
+    @property
+    def current_epoch(self) -> int:
+        """Number of the epoch, from 1, that the last update belongs to."""
+        return self.epoch + (self.position > 0)
+
     def record(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """A record of `metrics.jsonl` about this place in training."""
         return {
             "kind": kind,
             "update": self.update,
-            "epoch": self.epoch + (self.position > 0),
+            "epoch": self.current_epoch,
             "minutes": round(self.seconds / 60, 3),
             **values,
             **({} if self.pairs is None else {"pairs": self.pairs}),

@@ -233,7 +233,7 @@ class Trainer:
         record = {
             "kind": "train",
             "update": progress.update,
-            "epoch": progress.epoch + 1,
+            "epoch": progress.current_epoch,
             "minutes": round(progress.seconds / 60, 3),
             "done": done,
             **tally.means(),
