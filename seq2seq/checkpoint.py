@@ -11,7 +11,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from seq2seq.errors import RunError
+from seq2seq.errors import FileError, RunError
 from seq2seq.files import digest, previous_path, replacing, told
 
 logger = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 2
 """Version of the layout. Files of the first one have no digests; those of others are refused."""
 
+_BLOCK = 1 << 20
 _VALUES, _VALUES_DIGEST, _TENSORS_DIGEST = "values", "values.blake2b", "tensors.blake2b"
 
 
@@ -115,6 +116,27 @@ def save(path: Path, checkpoint: Checkpoint, *, keep_previous: bool = False) -> 
             raise _system_error(error) from None
 
 
+def try_room(path: Path, size: int) -> None:
+    """Write a checkpoint's bytes aside and remove them: only that asks quotas and limits too.
+
+    Args:
+        path: where the checkpoint is to be.
+        size: bytes of it.
+
+    Raises:
+        FileError: they cannot be written.
+    """
+    partial, block = path.with_name(f".{path.name}.partial"), os.urandom(_BLOCK)
+    with told(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                for start in range(0, size, _BLOCK):
+                    file.write(block[: size - start])
+        finally:
+            partial.unlink(missing_ok=True)
+
+
 def _digest_of(tensors: Mapping[str, Tensor]) -> str:
     """The digest of names, types, shapes and contents; a tenth of a second for 100 MB."""
     found = hashlib.blake2b(digest_size=16)
@@ -196,11 +218,25 @@ def load_last(path: Path, *, set_aside: bool = False) -> Checkpoint | None:
     try:
         return load(path)
     except DamagedError as error:
-        found = load(previous)
+        try:
+            found = load(previous)
+        except DamagedError as other:
+            raise DamagedError(_describe_loss(path, error, other)) from None
         logger.warning("%s; going on with the one before it", without_remedy(error))
         if set_aside:
             set_damaged_aside(path)
         return found
+
+
+def _describe_loss(path: Path, *errors: RunError) -> str:
+    """That both generations of a checkpoint are damaged, and what is left."""
+    text = f"{', '.join(map(without_remedy, errors))}; take a copy of one of them back, or train "
+    text += "anew in another output_dir"
+    best = path.with_name("best.safetensors")
+    with suppress(RunError, FileError):
+        if best != path and best.exists() and load(best):
+            text += f" from {best.name}, with training.init_from={path.parent.parent}"
+    return text
 
 
 def without_remedy(error: RunError) -> str:

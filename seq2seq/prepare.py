@@ -46,6 +46,7 @@ class Prepared:
 
     Attributes:
         recipe: With nothing left to choose.
+        reasons: Why values were chosen that nobody gave, by dotted key.
         tokenizers: Of the two sides.
         train: Training pairs within the limits, or where they come from.
         dev: All development pairs, in the order of their lines.
@@ -53,6 +54,7 @@ class Prepared:
     """
 
     recipe: recipes.Recipe
+    reasons: Mapping[str, str]
     tokenizers: Tokenizers
     train: EncodedCorpus | Stream
     dev: EncodedCorpus
@@ -91,7 +93,7 @@ def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
         with told(folder, "written"):
             folder.mkdir(exist_ok=True)
         _remember(statistics, run, train_key)
-        prepared = _prepare(completed.recipe, run, train_key, digests, statistics.pairs)
+        prepared = _prepare(completed, run, train_key, digests, statistics.pairs)
     if not run.is_trained:
         _warn(lint_recipe(prepared.recipe, statistics))
         _warn(lint_pairs(prepared.train.head, prepared.dev))
@@ -100,9 +102,10 @@ def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
 
 
 def _prepare(
-    recipe: recipes.Recipe, run: Run, train_key: str, digests: Digests, num_pairs: int
+    completed: Completed, run: Run, train_key: str, digests: Digests, num_pairs: int
 ) -> Prepared:
     """Make what isn't there, in a run directory that is claimed."""
+    recipe, reasons = completed.recipe, completed.reasons
     data, folder = recipe.data, run.data
     dev_key = digests.of_corpora(data.dev, data, "dev")
 
@@ -126,7 +129,8 @@ def _prepare(
     )
     digests.save()
     dev = EncodedCorpus(folder / "dev")
-    return Prepared(recipe, tokenizers, train, dev, content_key(key, read_key(folder / "dev")))
+    key = content_key(key, read_key(folder / "dev"))
+    return Prepared(recipe, reasons, tokenizers, train, dev, key)
 
 
 def read_dev(recipe: recipes.Recipe) -> tuple[list[str], list[str]]:

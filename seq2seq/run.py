@@ -1,6 +1,6 @@
 """The run directory: all that a trained model is, in one place."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ FREE_KEYS = (
     "training.tensorboard",
 )
 """What may change when a run is started again: how long it trains, and what has no part in the
-weights."""
+weights; `train` refuses those of them that scores in training depend on."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Run:
             yield
 
     def claim(self, recipe: Recipe, reasons: Mapping[str, str] | None = None) -> None:
-        """Make the run directory this recipe's, or see that it is.
+        """Make the run directory this recipe's, or see that it is: then it stays as it is.
 
         Args:
             recipe: With nothing left to choose.
@@ -166,16 +166,28 @@ class Run:
                 "take the file back, or give another output_dir to train anew"
             )
         if self.is_trained:
-            changed = [
+            self.refuse(
                 key
                 for key in changed_keys(self.load_recipe(), recipe)
                 if not any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)
-            ]
-            if changed:
-                raise RunError(
-                    f"{self.path}: was trained with other values of {', '.join(changed)}; "
-                    "take them back, or give another output_dir to train anew"
-                )
+            )
+        else:
+            self.write_recipe(recipe, reasons)
+
+    def refuse(self, changed: Iterable[str]) -> None:
+        """See that no keys of the recipe have changed.
+
+        Raises:
+            RunError: some have.
+        """
+        if keys := ", ".join(changed):
+            raise RunError(
+                f"{self.path}: was trained with other values of {keys}; "
+                "take them back, or give another output_dir to train anew"
+            )
+
+    def write_recipe(self, recipe: Recipe, reasons: Mapping[str, str] | None = None) -> None:
+        """Note a recipe that the run directory is claimed for, with reasons as there."""
         text = dump_saved(recipe, reasons)
         if not self.recipe_file.exists() or self.recipe_file.read_text(encoding="utf-8") != text:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 
@@ -63,16 +63,24 @@ def train(
     """
     if recipe.training.tensorboard:
         require_tensorboard()
-    _, trainer = set_up(recipe, world)
+    prepared, trainer = set_up(recipe, world)
     with closing(trainer.source), trainer.run.locked():
-        return _train(trainer, stop)
+        return _train(prepared, trainer, stop)
 
 
-def _train(trainer: Trainer, stop: Callable[[], bool]) -> Outcome:
-    world = trainer.world
-    if trainer.resume():
-        if trainer.progress.finished:
-            return Outcome("already finished", trainer.run.path, trainer.progress.best)
+def _train(prepared: Prepared, trainer: Trainer, stop: Callable[[], bool]) -> Outcome:
+    world, judged_by = trainer.world, _judged_by(prepared.recipe)
+    is_begun = trainer.resume()
+    progress = trainer.progress
+    if not progress.finished:
+        # Earlier versions don't say.
+        known = progress.judged_by or judged_by
+        trainer.run.refuse(key for key in known if known[key] != judged_by.get(key))
+        progress.judged_by = judged_by
+    world.once(trainer.run.write_recipe, prepared.recipe, prepared.reasons)
+    if is_begun:
+        if progress.finished:
+            return Outcome("already finished", trainer.run.path, progress.best)
         logger.info("resuming after update %s", f"{trainer.progress.update:,}")
     logger.info(
         "training %s parameters on %s%s with %s",
@@ -86,6 +94,21 @@ def _train(trainer: Trainer, stop: Callable[[], bool]) -> Outcome:
         trainer.log.listeners.append(TensorBoard(trainer.run.tensorboard, trainer.log.read()))
     status = trainer.fit(stop)
     return Outcome(status, trainer.run.path, trainer.progress.best)
+
+
+def _judged_by(recipe: Recipe) -> dict[str, Any]:
+    """What scores depend on that steer training, besides keys of `training`; by dotted key."""
+    section, found = recipe.training, dict[str, Any]()
+    metrics = {str(section.early_stopping_metric)} - {"loss", "perplexity"}
+    if metrics:
+        found["decoding.precision"] = recipe.decoding.precision
+    if section.objective == "minimum_risk":
+        metrics.add(section.risk_metric)
+    if "bleu" in metrics:
+        found["evaluation.tokenize"] = recipe.evaluation.tokenize
+    if metrics - {"ter"}:
+        found["evaluation.lowercase"] = recipe.evaluation.lowercase
+    return found
 
 
 def set_up(recipe: Recipe, world: World = ALONE) -> tuple[Prepared, Trainer]:

@@ -25,7 +25,7 @@ pairs is nothing to worry about."""
 
 SETTLED_UPDATES, SETTLED_SHARE = 500, 0.25
 """A model that has just begun ignores its source and repeats itself: its signs are read when a
-quarter of training and so many updates are over."""
+quarter of training and so many updates are over, or all of it."""
 
 SURELY_SETTLED = 5000
 """After so many updates they are read however long training will be."""
@@ -124,7 +124,8 @@ def read_signs(values: Values) -> dict[str, str]:
 
 def is_settled(update: int, done: float) -> bool:
     """Whether signs can be read after so many updates, when this share of training is done."""
-    return update >= SETTLED_UPDATES and (done >= SETTLED_SHARE or update >= SURELY_SETTLED)
+    settled = update >= SETTLED_UPDATES and done >= SETTLED_SHARE
+    return settled or update >= SURELY_SETTLED or done >= 1
 
 
 def is_spike(loss: float, mean: float) -> bool:
@@ -179,11 +180,19 @@ def read_loss(loss: float, vocabulary_size: int) -> dict[str, str]:
     return {DIVERGED: text}
 
 
-def tell(log: MetricsLog, update: int, found: Mapping[str, str]) -> None:
-    """Raise alarms, given by name with their text."""
+def tell(log: MetricsLog, update: int, found: Mapping[str, str], failed: int | None = None) -> None:
+    """Raise alarms, given by name with their text.
+
+    Args:
+        log: where they are recorded.
+        update: that they belong to: a run that goes on from an earlier one makes it again.
+        found: the alarms.
+        failed: the update that they tell of, if it is another one.
+    """
+    about = {} if failed is None else {"failed_update": failed}
     for name, text in found.items():
-        log.write({"kind": "alarm", "update": update, "alarm": name, "text": text})
-        logger.warning("update %s: %s", f"{update:,}", text)
+        log.write({"kind": "alarm", "update": update, "alarm": name, **about, "text": text})
+        logger.warning("update %s: %s", f"{failed or update:,}", text)
 
 
 def news(progress: Progress, found: Mapping[str, str], group: Collection[str]) -> dict[str, str]:

@@ -26,8 +26,8 @@ class MetricsLog:
     `gradient_norm` and, by part of the model, `gradient_norms` are those of the last update, before
     they are clipped. Measures of validations are explained in `diagnosis`; where pairs are
     streamed, `pairs` says what became of those that this pass has read so far. An `alarm` has a
-    name and a `text`; after that of a loss or gradient that is `not_finite` the updates since the
-    last good state are made and recorded again.
+    name and a `text`; after that of a loss or gradient that is `not_finite`, in `failed_update`,
+    the updates since the last good state are made and recorded again, `update` the first of them.
     """
 
     def __init__(self, path: Path) -> None:

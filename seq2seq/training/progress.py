@@ -24,6 +24,8 @@ class Progress:
         best: best value of the early-stopping metric so far.
         best_loss: loss on the development set at that time.
         best_update: when that was.
+        judged_by: keys of the recipe that scores in training depend on, besides those of
+            `training`, with their values.
         bad_validations: validations since then.
         validated: update of the last validation.
         plateau: memory of the `plateau` schedule.
@@ -47,6 +49,7 @@ class Progress:
     best: float | None = None
     best_loss: float = math.inf
     best_update: int = 0
+    judged_by: dict[str, Any] = field(default_factory=dict)
     bad_validations: int = 0
     validated: int = 0
     plateau: Plateau = field(default_factory=Plateau)
@@ -59,12 +62,17 @@ class Progress:
     alarms: list[str] = field(default_factory=list)
     finished: bool = False
 
+    @property
+    def current_epoch(self) -> int:
+        """Number of the epoch, from 1, that the last update belongs to."""
+        return self.epoch + (self.position > 0)
+
     def record(self, kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """A record of `metrics.jsonl` about this place in training."""
         return {
             "kind": kind,
             "update": self.update,
-            "epoch": self.epoch + (self.position > 0),
+            "epoch": self.current_epoch,
             "minutes": round(self.seconds / 60, 3),
             **values,
             **({} if self.pairs is None else {"pairs": self.pairs}),

@@ -4,6 +4,7 @@ import logging
 
 import torch
 
+from seq2seq.checkpoint import try_room
 from seq2seq.training.backward import sum_gradients
 from seq2seq.training.feed import Part
 from seq2seq.training.optim import moments_per_weight
@@ -16,16 +17,18 @@ NUM_LINES, MAX_LENGTH = 4, 20
 
 
 def rehearse(trainer: Trainer) -> None:
-    """Try the largest batches of an epoch, and a validation of a few lines, before training.
+    """Try room for a checkpoint, the largest batches and a validation of a few lines.
 
-    Of a stream they are those of the chunk in use.
+    The batches are those of an epoch; of a stream, those of the chunk in use.
     Weights, random numbers and records stay as they are. What memory does not suffice for is told,
     and errors of translating and scoring come now instead of at the end of the first epoch.
 
     Raises:
+        FileError: a checkpoint cannot be written.
         RunError: memory does not suffice for a single pair.
         SettingsError: a score needs something that is not installed.
     """
+    trainer.world.once(try_room, trainer.run.checkpoint("last"), _checkpoint_size(trainer))
     for part in largest_batches(trainer):
         splits, batch = try_batch(trainer, part), part.batch
         if splits:
@@ -53,6 +56,18 @@ def largest_batches(trainer: Trainer) -> list[Part]:
     return trainer.feed.load(portion.group([portion.batches[place] for place in places]))
 
 
+def _checkpoint_size(trainer: Trainer) -> int:
+    """Bytes of the tensors of a checkpoint, after the first update."""
+    tensors = [*trainer.learner.tensors().values()]
+    tensors += [p for p in trainer.model.parameters() for _ in range(_moments_to_come(trainer))]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _moments_to_come(trainer: Trainer) -> int:
+    """Numbers for each weight that the update rule will keep and doesn't yet."""
+    return 0 if trainer.learner.optimizer.state else moments_per_weight(trainer.section)
+
+
 def try_batch(trainer: Trainer, part: Part) -> int:
     """Compute the gradients of a batch and drop them; the number of splits that it took.
 
@@ -60,7 +75,7 @@ def try_batch(trainer: Trainer, part: Part) -> int:
     """
     device, model = trainer.device, trainer.model
     is_gpu = device.type == "cuda"
-    kept = 0 if trainer.learner.optimizer.state else moments_per_weight(trainer.section)
+    kept = _moments_to_come(trainer)
     with torch.random.fork_rng([device] if is_gpu else []):
         room = [torch.empty_like(p) for p in model.parameters() for _ in range(kept) if is_gpu]
         size = trainer.objective.size(part.batch)

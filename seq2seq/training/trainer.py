@@ -187,13 +187,14 @@ class Trainer:
     def _set_back(self, group: Group, parts: Sequence[Part], loss: float, rate: float) -> None:
         """Go back to the last good state, since an update failed."""
         progress, batches = self.progress, [part.batch for part in parts]
-        update = progress.update + 1
+        failed = progress.update + 1
         failure = describe_failure(self.learner, batches, group.corpus, rate, loss)
         text = self.good.set_back(progress, self.tally, failure)
-        self._tell(update, {alarms.NOT_FINITE: text})
+        # With the first update at the lower rate, since who resumes after that has that rate.
+        self._tell(progress.update + 1, {alarms.NOT_FINITE: text}, failed)
 
-    def _tell(self, update: int, found: Mapping[str, str]) -> None:
-        self.world.once(alarms.tell, self.log, update, found)
+    def _tell(self, update: int, found: Mapping[str, str], failed: int | None = None) -> None:
+        self.world.once(alarms.tell, self.log, update, found, failed)
 
     def _after_update(self) -> None:
         """Record, validate and save where it is time to."""
@@ -235,7 +236,7 @@ class Trainer:
         record = {
             "kind": "train",
             "update": progress.update,
-            "epoch": progress.epoch + 1,
+            "epoch": progress.current_epoch,
             "minutes": round(progress.seconds / 60, 3),
             "done": done,
             **tally.means(),

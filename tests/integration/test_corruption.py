@@ -240,5 +240,7 @@ def test_a_full_disk(
         limit(size)
         assert not unfinished.check("file too large); make room", capsys)
         assert not list(unfinished.run.path.rglob(".*safetensors*"))
+        if begins:
+            assert not unfinished.run.metrics_file.exists()
         limit(-1)
         assert unfinished.check("", capsys)

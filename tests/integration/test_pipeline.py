@@ -33,7 +33,8 @@ def test_run_takes_the_quickstart_from_nothing_to_scores_once(
     assert "running recipes/quickstart/generate.py" in first.err
     run = tmp_path / "runs/quickstart"
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [(r["kind"], r["update"]) for r in records] == [
+    # That three updates taught it little is told too.
+    assert [(r["kind"], r["update"]) for r in records if r["kind"] != "alarm"] == [
         ("train", 1), ("train", 2), ("train", 3), ("validation", 3)
     ]  # fmt: skip
     assert len((run / "evaluation/test.hyp").read_text(encoding="utf-8").split("\n")) == 501

@@ -203,6 +203,58 @@ def test_longer_limits_go_on_as_if_they_had_been_there(
     assert train(longer).status == "already finished"
 
 
+RISKY = ["training.objective=minimum_risk", "training.risk_metric=chrf", "training.risk_samples=2"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "free", "kept"),
+    [
+        ([], [], ["decoding.precision", "evaluation.tokenize", "evaluation.lowercase"]),
+        (
+            ["training.early_stopping_metric=loss"],
+            ["decoding.precision", "evaluation.tokenize", "evaluation.lowercase"],
+            [],
+        ),
+        (
+            ["training.early_stopping_metric=ter"],
+            ["evaluation.tokenize", "evaluation.lowercase"],
+            ["decoding.precision"],
+        ),
+        (
+            ["training.early_stopping_metric=loss", *RISKY],
+            ["decoding.precision", "evaluation.tokenize"],
+            ["evaluation.lowercase"],
+        ),
+    ],
+)
+def test_what_scores_in_training_depend_on_stays(
+    tmp_path: Path, settings: list[str], free: list[str], kept: list[str]
+) -> None:
+    values = {"tokenize": "none", "lowercase": "true", "precision": "auto"}
+
+    def changed(keys: list[str], epochs: int = 2) -> Recipe:
+        changes = [f"{key}={values[key.split('.')[1]]}" for key in keys]
+        changes += [f"training.max_epochs={epochs}", "evaluation.bootstrap=7"]
+        return toy_recipe(tmp_path, *settings, *changes)
+
+    def refuse(epochs: int, also: list[str]) -> None:
+        before = run.recipe_file.read_bytes()
+        for key in kept:
+            with pytest.raises(RunError, match=rf"/run: was trained with other values of {key}; "):
+                train(changed([*also, key], epochs))
+        assert run.recipe_file.read_bytes() == before
+
+    run, updates = Run(tmp_path / "run"), iter(range(1, 99))
+    train(toy_recipe(tmp_path, *settings), stop=lambda: next(updates) == 2)
+    refuse(2, [])
+    assert train(changed(free)).status == "finished"
+    assert run.load_recipe() == changed(free)
+    # Its translations may be scored otherwise now, but no others be made by that.
+    assert train(changed(free + kept)).status == "already finished"
+    assert run.load_recipe() == changed(free + kept)
+    refuse(3, free)
+
+
 def weights_of(recipe: Recipe) -> dict[str, bytes]:
     """All that an update changes."""
     tensors = checkpoint.load(Run(Path(recipe.output_dir)).checkpoint("last")).tensors

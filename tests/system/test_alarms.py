@@ -59,7 +59,8 @@ def told(recipe: Recipe, caplog: pytest.LogCaptureFixture) -> dict[str, str]:
         train(recipe)
     lines = Run(Path(recipe.output_dir)).metrics_file.read_text().splitlines()
     records = [record for record in map(json.loads, lines) if record["kind"] == "alarm"]
-    raised = [f"update {record['update']:,}: {record['text']}" for record in records]
+    about = [record.get("failed_update", record["update"]) for record in records]
+    raised = [f"update {n:,}: {record['text']}" for n, record in zip(about, records, strict=True)]
     assert [line for line in caplog.messages if line.startswith("update ")] == raised
     return {record["alarm"]: record["text"] for record in records}
 

@@ -53,12 +53,21 @@ def test_a_damaged_one_gives_way_to_the_one_before(
 ) -> None:
     for number in (1, 2):
         save(path, made(number), keep_previous=True)
+    whole = path.read_bytes()
     path.write_bytes(damage)
     assert number_of(load_last(path)) == 1
     assert str(path) in caplog.text
     previous_path(path).write_bytes(damage)
-    with pytest.raises(RunError, match=r"previous-last\.safetensors: is damaged \("):
-        load_last(path)
+    both = (
+        rf"^{path}: is damaged \(.*\), {previous_path(path)}: is damaged \(.*\); take a copy of one"
+    )
+    begin = rf" from best\.safetensors, with training\.init_from={path.parent.parent}"
+    best = path.with_name("best.safetensors")
+    for content, remedy in ((None, ""), (damage, ""), (whole, begin)):
+        if content is not None:
+            best.write_bytes(content)
+        with pytest.raises(RunError, match=rf"{both} .* another output_dir{remedy}$"):
+            load_last(path)
     previous_path(path).unlink()
     with pytest.raises(RunError, match=r"/last\.safetensors: is damaged \("):
         load_last(path)

@@ -72,7 +72,7 @@ def test_minutes_are_a_limit(tmp_path: Path) -> None:
 
 def files(recipe: Recipe) -> dict[str, bytes]:
     run = Path(recipe.output_dir)
-    found = [run / "metrics.jsonl", *(run / "checkpoints").glob("*")]
+    found = [run / "metrics.jsonl", run / "recipe.yaml", *(run / "checkpoints").glob("*")]
     return {path.name: path.read_bytes() for path in found if path.exists()}
 
 
@@ -97,7 +97,8 @@ def test_a_plan_leaves_the_run_alone(recipe: Callable[[str], Recipe]) -> None:
     with Run(Path(planned.output_dir)).metrics_file.open("a") as file:
         file.write('{"kind": "train", "update": 8, ')
     before, random = files(planned), torch.get_rng_state()
-    found = plan(planned)
+    training = planned.training.model_copy(update={"log_every": 3})
+    found = plan(planned.model_copy(update={"training": training, "name": "other"}))
     assert files(planned) == before
     assert torch.equal(torch.get_rng_state(), random)
     assert (found.updates, found.left.updates, found.left.validations) == (6, 3, 1)
@@ -118,7 +119,7 @@ def test_a_plan_before_the_first_update_writes_no_checkpoint(
     assert max(map(len, table.splitlines())) <= 80
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert files(toy_recipe(tmp_path)) == {}
+    assert list(files(toy_recipe(tmp_path))) == ["recipe.yaml"]
     assert f"{sum(found['parameters'].values()):,}" in table
     assert found["memory"]["average"] == found["memory"]["weights"] == found["memory"]["gradients"]
     assert found["memory"]["optimizer"] == 2 * found["memory"]["weights"]

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -69,6 +70,42 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
     while any(map(is_running, children)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+INTERRUPTED = """
+import sys
+from seq2seq.data.parallel import map_in_order
+if __name__ == "__main__":
+    print("begun", flush=True)
+    try:
+        for result in map_in_order(len, iter(lambda: [1] * 200_000, None), 2):
+            pass
+    except KeyboardInterrupt:
+        sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="has no groups of processes")
+@pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 7), (signal.SIGTERM, -15)])
+def test_ctrl_c_ends_all_processes_in_silence(tmp_path, seconds, number, status):
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=pipe, stderr=pipe, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        time.sleep(seconds)
+        os.killpg(process.pid, number)
+        try:
+            # Both pipes end with the last process that has them.
+            assert process.communicate(timeout=20) == (b"", b"")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == status
 
 
 def is_running(process: Path) -> bool:

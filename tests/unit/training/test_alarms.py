@@ -69,7 +69,7 @@ def test_what_was_not_measured_is_no_sign() -> None:
 
 @pytest.mark.parametrize(
     ("update", "done", "expected"),
-    [(499, 1.0, False), (500, 0.3, True), (4999, 0.1, False), (5000, 0.01, True)],
+    [(499, 0.9, False), (500, 0.3, True), (4999, 0.1, False), (5000, 0.01, True), (9, 1.0, True)],
 )
 def test_signs_are_read_of_settled_models(update: int, done: float, expected: bool) -> None:
     assert alarms.is_settled(update, done) == expected

@@ -8,11 +8,11 @@ import torch
 from toy import toy_recipe
 
 from seq2seq import checkpoint, train
-from seq2seq.errors import DataError
+from seq2seq.errors import DataError, FileError
 from seq2seq.prepare import prepare
 from seq2seq.recipe import Recipe
 from seq2seq.run import Run
-from seq2seq.training import backward
+from seq2seq.training import backward, rehearsal
 from seq2seq.training.feed import Part
 from seq2seq.training.rehearsal import largest_batches, rehearse
 from seq2seq.training.trainer import Trainer
@@ -91,6 +91,40 @@ def test_what_does_not_fit_is_told_before_the_first_update(
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert warnings[0].startswith("training.batch_size: there is no memory for the largest batch")
     assert "16 pairs of up to 7 source and 7 target tokens" in warnings[0]
+
+
+def test_a_checkpoint_is_written_on_trial_before_the_first_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = toy_recipe(tmp_path, "training.ema_decay=0.9", "training.max_updates=2")
+    tried: list[tuple[Path, int]] = []
+    original = rehearsal.try_room
+
+    def noted(path: Path, size: int) -> None:
+        tried.append((path, size))
+        original(path, size)
+
+    monkeypatch.setattr(rehearsal, "try_room", noted)
+    train.train(recipe, stop=iter([True]).__next__)
+    train.train(recipe)
+    path = Run(tmp_path / "run").checkpoint("last")
+    size = sum(tensor.nbytes for tensor in checkpoint.load(path).tensors.values())
+    (_, first), second = tried
+    assert second == (path, size)
+    assert size - 1000 < first <= size  # some count updates, for each parameter
+    assert not list(path.parent.glob(".*"))
+
+
+def test_what_no_checkpoint_can_be_written_to_is_told_before_the_first_update(
+    tmp_path: Path,
+) -> None:
+    recipe = toy_recipe(tmp_path)
+    folder = Run(tmp_path / "run").checkpoint("last").parent
+    folder.parent.mkdir()
+    folder.touch()
+    with pytest.raises(FileError, match=r"/last\.safetensors: cannot be written \(file exists\); "):
+        train.train(recipe)
+    assert not Run(tmp_path / "run").metrics_file.exists()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """An update that isn't finite costs a few updates, and said so; it never gets into the weights."""
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -74,7 +75,7 @@ def test_training_goes_back_and_on_at_a_lower_rate(
     fail_at(trainer, 8, 1, value)
     assert trainer.fit(never) == "finished"
     (alarm,) = records(trainer, "alarm")
-    assert (alarm["update"], alarm["alarm"]) == (8, "not_finite")
+    assert (alarm["update"], alarm["failed_update"], alarm["alarm"]) == (6, 8, "not_finite")
     assert "the gradient is not finite; it began in the gradient of the output" in alarm["text"]
     assert "going on from update 5 with 0.5 times" in alarm["text"].replace(
         "training goes", "going"
@@ -90,6 +91,27 @@ def test_training_goes_back_and_on_at_a_lower_rate(
     plain.fit(never)
     for name, weight in weights(plain).items():
         assert torch.equal(weight, weights(trainer)[name]), name
+
+
+@pytest.mark.parametrize(("stop", "told"), [(5, []), (6, [(6, 8)])])
+def test_the_alarm_is_kept_as_long_as_the_lower_rate(
+    build: Build, stop: int, told: list[tuple[int, int]]
+) -> None:
+    trainer = build("stopped")
+    fail_at(trainer, 8, 1)
+
+    def stops() -> bool:
+        if trainer.progress.setbacks and stop == 5:
+            raise KeyboardInterrupt  # as a kill would, before the next checkpoint
+        return trainer.progress.setbacks > 0
+
+    with contextlib.suppress(KeyboardInterrupt):
+        assert trainer.fit(stops) == "interrupted"
+    again = build("stopped")
+    assert again.resume()
+    assert (again.progress.update, again.progress.rate_factor) == (stop, 0.5 if told else 1.0)
+    found = records(again, "alarm")
+    assert [(alarm["update"], alarm["failed_update"]) for alarm in found] == told
 
 
 def test_a_run_that_was_killed_in_between_goes_back_to_the_same_state(build: Build) -> None:
@@ -209,7 +231,7 @@ def test_a_failure_that_comes_again_and_again_ends_training(build: Build) -> Non
     assert f"given up after {setback.MAX_SETBACKS} attempts" in message
     assert "\n" not in message
     alarms = records(trainer, "alarm")
-    assert [alarm["update"] for alarm in alarms] == [8] * setback.MAX_SETBACKS
+    assert [alarm["failed_update"] for alarm in alarms] == [8] * setback.MAX_SETBACKS
     assert all(torch.isfinite(weight).all() for weight in weights(trainer).values())
 
 

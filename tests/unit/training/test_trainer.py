@@ -139,6 +139,12 @@ def test_the_loss_is_that_of_what_search_predicts(build: Build, settings: list[s
     assert trainer.validator.loss(model) == pytest.approx(total / tokens, rel=1e-4)
 
 
+def test_the_last_update_of_an_epoch_belongs_to_it(build: Build) -> None:
+    trainer = build("training.max_epochs=2", "training.log_every=1")
+    trainer.fit(never)
+    assert [r["epoch"] for r in records(trainer, "train")] == [1] * 13 + [2] * 13
+
+
 def test_records_say_where_training_is(build: Build) -> None:
     trainer = build("training.max_epochs=2")
     trainer.fit(never)
