@@ -22,7 +22,8 @@ def test_a_finished_run_translates_with_the_mean_if_it_is_better(
     before = {name: checkpoint.load(run.checkpoint(name)) for name in ("best", "last")}
     assert main(["average", str(run.path), "--best", "2"]) == 0
     is_better = "is better" in capsys.readouterr().out
-    *_, last, record = map(json.loads, run.metrics_file.read_text().splitlines())
+    *records, record = map(json.loads, run.metrics_file.read_text().splitlines())
+    *_, last = [each for each in records if each["kind"] == "validation"]
     assert (record["kind"], record["updates"]) == ("average", [39, 52])
     assert is_better == (record["loss"] < last["loss"])
     after = {name: checkpoint.load(run.checkpoint(name)) for name in ("best", "last")}

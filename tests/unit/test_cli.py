@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -276,7 +277,10 @@ def test_a_second_interrupt_aborts(recipe: Path, monkeypatch: pytest.MonkeyPatch
     def train(recipe: Any, *, stop: Callable[[], bool], world: World) -> Any:
         stop()
         os.kill(os.getpid(), signal.SIGINT)
+        while not stop():  # Two signals that come at once are one.
+            pass
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
         raise AssertionError("the second signal did nothing")
 
     fake_module(monkeypatch, "train", train=train)

@@ -96,6 +96,7 @@ def test_what_is_read_is_a_function_of_seed_update_and_example():
         part = replace(
             batch,
             src=batch.src[rows],
+            src_in=batch.src_in[rows],
             src_lengths=batch.src_lengths[rows],
             tgt_in=batch.tgt_in[rows],
             tgt_out=batch.tgt_out[rows],
