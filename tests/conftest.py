@@ -1,9 +1,13 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from toy import toy_recipe
 
+# Where tests run in the background Ctrl-C may be ignored, and the commands that they start would
+# ignore it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests run side by side, one per core, and so do the commands that they start.
 os.environ["OMP_NUM_THREADS"] = "1"
 
