@@ -109,7 +109,7 @@ class Translator:
         self.requests = Requests(decoding, self.sources[0], self.target)
         if choose is not None and not decoding.sampling:
             decoding = decoding.model_copy(update={"n_best": decoding.beam_size})
-        self.search = Search(decoding, self.requests.words)
+        self.search = Search(decoding, lambda: self.requests.words)
         self.world = world
 
     @classmethod

@@ -7,7 +7,7 @@ import oracles
 import torch
 from torch import Tensor
 
-from seq2seq.search.banned import Banned
+from seq2seq.search.banned import Banned, Spelling
 from seq2seq.search.beam import beam_search
 from seq2seq.search.constraints import Ban
 from seq2seq.special import BOS, EOS, PAD
@@ -71,7 +71,7 @@ def ban(phrases, vocab=VOCAB):
         return None
     signs = ["" if i in (PAD, BOS) else " " if i == EOS else chr(0x4E00 + i) for i in range(vocab)]
     texts = ["".join(signs[i] for i in ids) for ids in phrases]
-    banned = Banned(texts, signs, lambda char: False)
+    banned = Banned(texts, Spelling(signs, lambda char: False))
     _BANNED[banned] = phrases
     return banned
 

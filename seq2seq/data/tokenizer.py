@@ -30,8 +30,8 @@ _SPECIAL = {PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}
 _FEW = 16
 """Texts that SentencePiece has done one by one before it has started the threads for a list."""
 
-
 _BYTES = 0x100000
+"""First of the characters that stand for single bytes, in Unicode's last private plane."""
 
 
 class Tokenizer:
@@ -201,9 +201,9 @@ class Tokenizer:
 
     @cached_property
     def spellings(self) -> list[str]:
-        """What each id adds to a text, in the order in which it is written; an end adds a space.
+        """What each id adds to a text, in the order in which it is written.
 
-        Bytes add letters of their own (of Unicode's last private plane).
+        An end adds a space, a byte a character of its own.
         """
         texts = [piece.replace(SPACE, " ") for piece in self.vocabulary]
         texts[PAD], texts[BOS], texts[EOS] = "", "", " "

@@ -1,7 +1,7 @@
 """Phrases that must not stand in a text, however tokens spell them."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -20,6 +20,31 @@ _LETTER, _SIGN = 0, 1
 """Classes of the characters that no phrase has; those of others follow."""
 
 
+class Spelling:
+    """What tokens write.
+
+    Args:
+        texts: what each token adds to a text; "" if nothing.
+        is_letter: whether a character makes one word with another such beside it.
+
+    Attributes:
+        letters: (C,) for each character that there is, whether it is a letter.
+        places: where each character stands there.
+        codes: (V, L) places of each token's characters, C behind the last.
+        can_go_on: whether some token is made of letters alone, so that it ends no word.
+    """
+
+    def __init__(self, texts: Sequence[str], is_letter: Callable[[str], bool]) -> None:
+        chars = sorted(set().union(*texts))
+        self.is_letter = is_letter
+        self.letters = np.array([*map(is_letter, chars)], dtype=np.bool_)
+        self.places = {char: place for place, char in enumerate(chars)}
+        self.codes = np.full((len(texts), max(1, *map(len, texts))), len(chars))
+        for row, text in zip(self.codes, texts, strict=True):
+            row[: len(text)] = [self.places[char] for char in text]
+        self.can_go_on = any(text and all(map(is_letter, text)) for text in texts)
+
+
 class Banned:
     """Phrases that must not stand in a text as whole words.
 
@@ -30,8 +55,7 @@ class Banned:
 
     Args:
         phrases: none of them empty.
-        spellings: what each token adds to the text; "" if nothing.
-        is_letter: whether a character makes one word with another such beside it.
+        spelling: of the tokens.
 
     Attributes:
         vocab_size: V.
@@ -39,20 +63,21 @@ class Banned:
         pardoned: (size,) each state without the phrases that end there.
     """
 
-    def __init__(
-        self,
-        phrases: Sequence[str],
-        spellings: Sequence[str],
-        is_letter: Callable[[str], bool],
-    ) -> None:
+    def __init__(self, phrases: Sequence[str], spelling: Spelling) -> None:
         self._phrases = [[*phrase] for phrase in phrases]
-        self._is_letter = is_letter
-        self.vocab_size = len(spellings)
+        self._is_letter = spelling.is_letter
+        self._can_go_on = spelling.can_go_on
+        self.vocab_size = len(spelling.codes)
         self._chars = sorted(set().union(*self._phrases))
         self._classes = {char: i for i, char in enumerate(self._chars, start=_SIGN + 1)}
         self._build()
-        self._writes = np.array([text != "" for text in spellings])
-        self._columns = [np.array(column) for column in self._align(spellings)]
+        # Of all characters that tokens write, and of none.
+        none = len(self._chars) + _SIGN + 1
+        classes = np.append(np.where(spelling.letters, _LETTER, _SIGN), none)
+        for char in self._classes.keys() & spelling.places.keys():
+            classes[spelling.places[char]] = self._classes[char]
+        self._columns = np.ascontiguousarray(classes[spelling.codes].T)
+        self._writes = self._columns[0] != none
         self._read: dict[int, tuple[Tensor, Tensor]] = {}
 
     def stands_in(self, text: str) -> bool:
@@ -69,10 +94,11 @@ class Banned:
         """The state (V,) after each token, and whether (V,) a phrase stands in the text then."""
         if state not in self._read:
             states, found = self._advance(state)
-            for after in np.unique(states[~found & self._is_open[states]]):
-                _, lost = self._advance(after)
-                if lost[self._writes].all():
-                    found |= states == after
+            if not self._can_go_on:
+                for after in np.unique(states[~found & self._is_open[states]]):
+                    _, lost = self._advance(after)
+                    if lost[self._writes].all():
+                        found |= states == after
             self._read[state] = torch.from_numpy(states), torch.from_numpy(found)
         return self._read[state]
 
@@ -87,14 +113,6 @@ class Banned:
     def _class_of(self, char: str) -> int:
         other = _LETTER if self._is_letter(char) else _SIGN
         return self._classes.get(char, other)
-
-    def _align(self, spellings: Sequence[str]) -> Iterator[list[int]]:
-        """Classes of the first character of each token, of the second, and so on; last is none."""
-        none = len(self._chars) + _SIGN + 1
-        known = {char: self._class_of(char) for char in set().union(*spellings)}
-        rows = [[known[char] for char in text] for text in spellings]
-        for place in range(max(1, *map(len, rows))):
-            yield [row[place] if place < len(row) else none for row in rows]
 
     def _build(self) -> None:
         states, numbers = [_START], {_START: 0}

@@ -1,6 +1,6 @@
 """Search as a recipe wants it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 
 import torch
@@ -35,10 +35,11 @@ class Search:
 
     Args:
         decoding: settings.
-        words: where tokens stand in words; if not given, each is taken for one.
+        words: says where tokens stand in words, and is asked if need be; if not given, each is
+            taken for one.
     """
 
-    def __init__(self, decoding: recipe.Decoding, words: Words | None = None) -> None:
+    def __init__(self, decoding: recipe.Decoding, words: Callable[[], Words] | None = None) -> None:
         self.decoding = decoding
         self.words = words
         self.score = build_score(decoding.length_penalty_type, decoding.length_penalty)
@@ -114,9 +115,10 @@ class Search:
         sizes = torch.tensor([len(request.prefix) for request in requests], device=device)
         for banned in zip_longest(*(request.banned for request in requests)):
             constraints.append(BanText(banned, sizes))
-        if any(request.whole for request in requests) and self.words and self.words.starts:
+        if any(request.whole for request in requests) and self.words:
             ends = [len(request.prefix) if request.whole else -1 for request in requests]
-            constraints.append(Follow(torch.tensor(ends, device=device), self.words.starts))
+            if starts := self.words().starts:
+                constraints.append(Follow(torch.tensor(ends, device=device), starts))
         if any(request.prefix for request in requests):
             prefixes = [request.prefix for request in requests]
             return [Prefix(prefixes, constraints, device)]
@@ -130,7 +132,8 @@ class Search:
         return Best()
 
     def _required(self, requests: Sequence[Request], device: torch.device) -> Phrases:
-        return build_phrases([request.required for request in requests], device, self.words)
+        words = None if self.words is None else self.words()
+        return build_phrases([request.required for request in requests], device, words)
 
 
 def limit_lengths(decoding: recipe.Decoding, lengths: Tensor) -> Tensor:

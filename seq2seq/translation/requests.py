@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from seq2seq.data.glossary import is_letter, load_glossary
 from seq2seq.data.tokenizer import Tokenizer
 from seq2seq.errors import DataError, RunError
 from seq2seq.files import digest
-from seq2seq.search.banned import Banned
+from seq2seq.search.banned import Banned, Spelling
 from seq2seq.search.requests import Ids, Request, Words
 from seq2seq.special import UNK
 from seq2seq.translation.wishes import WishError
+
+_HELD = 64
+"""Sets of banned phrases that are kept for lines to come."""
 
 _UNKNOWN = "has words or characters that the model doesn't know"
 
@@ -80,6 +84,7 @@ class Requests:
         self.decoding = decoding
         self.lowercase = source.lowercase
         self.target = target
+        self._held = lru_cache(_HELD)(lambda texts: Banned(texts, self._spelling))
         self.banned = self._ban(decoding.banned_phrases)
         self.glossary = None
         if decoding.glossary is not None:
@@ -94,7 +99,7 @@ class Requests:
                     text = "has what decoding.banned_phrases bans; drop one of them"
                     raise DataError(f"{path}: {phrase!r} {text}")
 
-    @property
+    @cached_property
     def words(self) -> Words:
         """Where pieces stand in words."""
         spellings = self.target.spellings
@@ -103,6 +108,10 @@ class Requests:
         going_on = [forwards and any(map(is_letter, text[:1])) for text in spellings]
         is_open = [any(map(is_letter, text[-1:])) for text in spellings]
         return Words(self.target.word_starts, torch.tensor(going_on), torch.tensor(is_open))
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        return Spelling(self.target.spellings, is_letter)
 
     def must_grant(self, *, prefixes: bool, constraints: bool) -> None:
         """See that such wishes can be granted.
@@ -169,9 +178,8 @@ class Requests:
     def _ban(self, phrases: Sequence[str]) -> list[Banned]:
         """What holds phrases, if any of them could come up."""
         producible = [ids for ids in self.target.encode(phrases) if ids and UNK not in ids]
-        texts = [self._spell(ids).strip() for ids in producible]
-        texts = sorted({text for text in texts if text})
-        return [Banned(texts, self.target.spellings, is_letter)] if texts else []
+        texts = {self._spell(ids).strip() for ids in producible} - {""}
+        return [self._held(tuple(sorted(texts)))] if texts else []
 
     def _is_in(self, banned: Sequence[Banned], ids: Ids) -> bool:
         """Whether something that is banned stands in ids."""

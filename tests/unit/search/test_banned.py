@@ -5,7 +5,7 @@ import pytest
 import torch
 from chains import FORBIDDEN, VOCAB, WIDE, allowed, random_tables, search
 
-from seq2seq.search.banned import Banned, BanText
+from seq2seq.search.banned import Banned, BanText, Spelling
 from seq2seq.search.constraints import Prefix
 from seq2seq.special import UNK
 
@@ -32,7 +32,7 @@ def stands(text, phrase):
 
 
 def ban(phrases):
-    return Banned(phrases, SPELLINGS, str.isalpha) if phrases else None
+    return Banned(phrases, Spelling(SPELLINGS, str.isalpha)) if phrases else None
 
 
 @pytest.mark.parametrize("prefixes", [[], [[4], [4, 5], [UNK, 6], [6]]], ids=["free", "prefixed"])
@@ -76,7 +76,8 @@ def has_any(phrases, prefix, tokens, complete):
 
 def test_what_no_token_could_go_on_with_is_banned_at_once():
     spellings = ["", " ⁇", "", " ", " a", " ab", " ."]
-    constraint = BanText([Banned(["a", "ab a"], spellings, str.isalpha)], torch.zeros(1))
+    banned = Banned(["a", "ab a"], Spelling(spellings, str.isalpha))
+    constraint = BanText([banned], torch.zeros(1))
     for tokens, expected in (([], {4}), ([5], {4}), ([6, 6], {4})):
         log_probs = torch.zeros(1, VOCAB)
         constraint(log_probs, torch.tensor([tokens], dtype=torch.long), torch.zeros(1).long())

@@ -137,7 +137,7 @@ def test_a_search_of_all_there_is_finds_what_was_asked_for_and_nothing_else():
     ensemble = Ensemble([model])
     with torch.inference_mode():
         state = ensemble.encode([(sources, lengths)])
-        results = Search(decoding, words)(ensemble.step, state, lengths, requests, CPU)
+        results = Search(decoding, lambda: words)(ensemble.step, state, lengths, requests, CPU)
     for i, (request, found) in enumerate(zip(requests, results, strict=True)):
         source = sources[i : i + 1, : lengths[i]], lengths[i : i + 1]
 
