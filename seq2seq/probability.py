@@ -24,8 +24,8 @@ class Probability:
         tgt: target text.
         tokens: its pieces and the end mark, in the order of the model.
         log_probs: natural log-probability of each.
-        words: words and the end mark with theirs, in the order of the text. A piece of several
-            words counts for all of them in equal parts.
+        words: words, as the tokenizer reads them, and the end mark with theirs, in the order of the
+            text. A piece of several words counts for all of them in equal parts.
     """
 
     line: int
@@ -74,8 +74,10 @@ def _per_word(
     models: Predictor, text: str, ids: list[int], log_probs: list[float]
 ) -> list[tuple[str, float]]:
     surfaces = models.target.surfaces(text)
+    # A tokenizer may normalise text, so what it takes for words is asked of its pieces.
+    words = split_words(models.target.join(surfaces))
     order = -1 if models.target.is_reversed else 1
     shares = word_shares(surfaces[::order])
     values = np.array(log_probs[: len(ids)][::order]) @ shares
     end = ("</s>", log_probs[-1])
-    return [*zip(split_words(text), values.tolist(), strict=True), end]
+    return [*zip(words, values.tolist(), strict=True), end]

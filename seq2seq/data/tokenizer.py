@@ -189,9 +189,12 @@ class Tokenizer:
 
     def join(self, pieces: Sequence[str]) -> str:
         """The text of pieces, known or not, in the order of ids."""
-        # What isn't a piece of the model stays as it is, U+2581 too.
-        ordered = [each if each in self._ids else each.replace(SPACE, " ") for each in pieces]
-        text: str = self._processor.decode_pieces(ordered[:: -1 if self.is_reversed else 1])
+        parts: list[str] = []
+        for piece in pieces[:: -1 if self.is_reversed else 1]:
+            # What isn't a piece of the model stays as it is, U+2581 too; character by character,
+            # lest it be taken for a special piece of that name.
+            parts += [piece] if piece in self._written else piece.replace(SPACE, " ")
+        text: str = self._processor.decode_pieces(parts)
         return text.strip(" ").replace(_SPACE_IN_TEXT, SPACE)
 
     @cached_property
@@ -238,6 +241,11 @@ class Tokenizer:
             for i, ours in enumerate(self._to_ours)
             if not (model.is_control(i) or model.is_unknown(i) or model.is_byte(i))
         }
+
+    @cached_property
+    def _written(self) -> set[str]:
+        """All pieces but the special ones."""
+        return {*self._ids, *self.pieces(self._byte_ids)}
 
     @cached_property
     def _byte_ids(self) -> list[int]:

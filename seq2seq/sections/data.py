@@ -154,7 +154,7 @@ class Tokenizer(Section):
     byte_fallback: bool = False
     """Spell characters outside the vocabulary in UTF-8 bytes instead of `<unk>`."""
 
-    character_coverage: float = Field(default=1.0, gt=0.9, le=1)
+    character_coverage: float = Field(default=1.0, ge=0.98, le=1)
     """Share of the training text's characters that get a piece; 0.9995 for large alphabets."""
 
     model: str | None = None

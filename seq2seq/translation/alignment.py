@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     Matrix = npt.NDArray[np.float32]
 
-_SPACES = re.compile("[ \t\0]+")
-"""What the tokenizers take for a space."""
+_SPACES = re.compile("[ \t\0\n\r]+")
+"""What the tokenizers take for a space, and what is one where text stands in one line."""
 
 _SPACE_BYTES = {"<0x20>", "<0x09>", "<0x0A>", "<0x0D>"}
 """Pieces of a model that spells in bytes."""
@@ -39,7 +39,7 @@ def word_shares(pieces: Sequence[str]) -> Matrix:
     for piece in pieces:
         touched: list[int] = []
         for sign in SPACE if piece in _SPACE_BYTES else piece:
-            if sign == SPACE:
+            if sign in (SPACE, "\n", "\r"):
                 outside = True
                 continue
             word, outside = word + outside, False

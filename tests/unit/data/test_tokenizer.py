@@ -331,3 +331,19 @@ def test_pieces_can_be_filled_in_and_joined(kind, turned, tokenizers):
         unfilled = tokenizer.join(tokenizer.fill_unknown(ids, []))
         # Where the model itself puts spaces around what it doesn't know, they are left out.
         assert unfilled == " ".join(plain.split()) or kind == "foreign"
+
+
+@pytest.mark.parametrize("kind", [*TYPES, "foreign"])
+def test_what_is_filled_in_is_no_special_piece(kind, tokenizers):
+    tokenizer = Tokenizer(foreign_model("bpe")) if kind == "foreign" else tokenizers[kind]
+    (ids,) = tokenizer.encode([WORDS[0]])
+    glued = " " if kind == "word" else ""
+    for text in ("</s>", "<s>", "<unk>", "<pad>", "<0x41>"):
+        pieces = tokenizer.fill_unknown([*ids, UNK], [text])
+        assert tokenizer.join(pieces) == f"{WORDS[0]}{glued}{text}"
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_any_coverage_that_a_recipe_may_ask_for_is_learnt(kind):
+    lowest = Section.model_json_schema()["properties"]["character_coverage"]["minimum"]
+    train(type=kind, character_coverage=lowest)
