@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,11 +128,21 @@ def run(arguments: Namespace) -> int:
     wishes = _choose_wishes(arguments, at_prompt)
     if arguments.resume and output is None:
         raise UserError("seq2seq translate: --resume goes on in a file; name it with --output")
+    details = (
+        arguments.attention_plot is not None
+        or shown.alignments
+        or (shown.scores and not isinstance(form, Text | Tsv))
+    )
+    window = 1 if at_prompt else _window(details)
     lines, answered = _read_lines(source), 0
     if arguments.resume:
-        numbered = shown.numbered and isinstance(form, Text)
-        skip = partial(skip_answered, output, lines, form, numbered=numbered)
-        answered, lines = world.in_turn(skip)
+        whole = window * world.size
+        # What the first process cuts off the output the others needn't find there.
+        if world.is_first:
+            numbered = shown.numbered and isinstance(form, Text)
+            answered, lines = skip_answered(output, lines, form, numbered=numbered, window=whole)
+        answered = int(world.agree(answered))
+        lines = lines if world.is_first else islice(lines, answered - answered % whole, None)
     translator = _load(arguments, decoding)
     answers = _translate(
         translator,
@@ -141,10 +151,8 @@ def run(arguments: Namespace) -> int:
         form,
         source,
         answered,
-        one_by_one=at_prompt,
-        details=arguments.attention_plot is not None
-        or shown.alignments
-        or (shown.scores and not isinstance(form, Text | Tsv)),
+        window=window,
+        details=details,
     )
     with ExitStack() as stack:
         draw = None
@@ -257,23 +265,26 @@ def _translate(
     source: Path | None,
     answered: int,
     *,
-    one_by_one: bool,
+    window: int,
     details: bool,
 ) -> Iterator[tuple[str, Translation]]:
-    """The lines after those that are answered, each with its translation."""
+    """The lines after those that are answered, each with its translation.
+
+    What is given begins where a window does.
+    """
     from tqdm import tqdm
 
-    from seq2seq.translate import WINDOW
-
+    one_by_one = window == 1
+    start = answered - answered % (window * translator.world.size)
     waiting: deque[str] = deque()
     name, names = _name(source), {side: _name(path) for side, path in wishes.items()}
     files = [(names[side], _read_lines(path)) for side, path in wishes.items()]
-    lines, *asked = read_in_step((name, lines), files, answered)
+    lines, *asked = read_in_step((name, lines), files, start)
     given = dict(zip(wishes, asked, strict=True))
     phrases = {side: map(split_phrases, own) for side, own in given.items()}
 
     def texts() -> Iterator[str]:
-        for number, line in enumerate(lines, answered + 1):
+        for number, line in enumerate(lines, start + 1):
             text = form.read(line, f"{name}:{number}")
             waiting.append(line)
             yield text
@@ -283,15 +294,22 @@ def _translate(
         prefixes=given.get("prefixes"),
         constraints=phrases.get("constraints"),
         banned=phrases.get("banned"),
-        start=answered,
+        start=start,
         details=details,
         as_they_come=source is None and not one_by_one,
-        # Attention takes the room of many lines.
-        window=1 if one_by_one else WINDOW // 8 if details else WINDOW,
+        window=window,
     )
+    pairs = ((waiting.popleft(), one) for one in in_files(translations, names))
     quiet = one_by_one or not sys.stderr.isatty()
-    told = tqdm(in_files(translations, names), unit=" lines", initial=answered, disable=quiet)
-    return ((waiting.popleft(), translation) for translation in told)
+    told = islice(pairs, answered - start, None)
+    return iter(tqdm(told, unit=" lines", initial=answered, disable=quiet))
+
+
+def _window(details: bool) -> int:
+    """Lines that a process reads together; attention takes the room of many."""
+    from seq2seq.translate import WINDOW
+
+    return WINDOW // 8 if details else WINDOW
 
 
 def _name(source: Path | None) -> str:

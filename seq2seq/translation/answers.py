@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -262,7 +263,7 @@ def _opened(record: str) -> str:
 
 
 def skip_answered(
-    path: Path, lines: Iterator[str], form: Format, *, numbered: bool
+    path: Path, lines: Iterator[str], form: Format, *, numbered: bool, window: int = 1
 ) -> tuple[int, Iterator[str]]:
     """Cut a half-done output down to the answers that are whole, to go on after these.
 
@@ -272,9 +273,12 @@ def skip_answered(
         form: how it is answered.
         numbered: a line may have several answers, which begin with its number. The last line that
             has some is answered again, for they may not be all.
+        window: lines that are read together. Those of the first one that isn't all answered are
+            given once more, since the last digits of a number depend on which others were
+            computed beside it.
 
     Returns:
-        The number of lines that are answered, and the rest of the input.
+        The number of lines that are answered, and the input from the beginning of its window on.
 
     Raises:
         UserError: the output isn't of this input.
@@ -282,7 +286,7 @@ def skip_answered(
     if path.suffix == ".gz":
         raise UserError(f"{path}: cannot go on in a compressed file; leave out --resume or .gz")
     answered = start = end = 0
-    line: str | None = None
+    recent: deque[str] = deque(maxlen=window)
     for first, last, answer in _answers(path, numbered):
         line = next(lines, None)
         answered, start, end = answered + 1, first, last
@@ -291,11 +295,13 @@ def skip_answered(
                 f"{path}:{answered}: is not the answer to line {answered} of this input; give the "
                 "input and the options that it was made with, or leave out --resume"
             )
-    if numbered and line is not None:
-        answered, end, lines = answered - 1, start, chain([line], lines)
+        recent.append(line)
+    unsure = int(numbered and answered > 0)
+    answered, end = answered - unsure, start if unsure else end
     if path.exists():
         os.truncate(path, end)
-    return answered, lines
+    again = answered % window + unsure
+    return answered, chain(list(recent)[len(recent) - again :], lines)
 
 
 def _answers(path: Path, numbered: bool) -> Iterator[tuple[int, int, str | None]]:

@@ -14,6 +14,7 @@ import torch
 from toy import write_toy
 
 from seq2seq import checkpoint
+from seq2seq.cli import main
 from seq2seq.evaluate import evaluate
 from seq2seq.plan import plan
 from seq2seq.recipe import Recipe, load_recipe
@@ -152,6 +153,18 @@ def test_processes_that_end_and_others_that_go_on(tmp_path: Path) -> None:
     scores = evaluate(run.path)
     (run.evaluation / "scores.json").unlink()
     assert evaluate(run.path) == scores
+
+
+def test_processes_that_go_on_with_half_a_file(toy_run: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.write_text("1 2 3\n4 5\n6\n7 8 9\n0 1\n2 2 2\n")
+    words = ["translate", str(toy_run), "-i", str(source), "-o", str(target), "--n-best", "2"]
+    assert main(words) == 0
+    whole = target.read_text()
+    target.write_text(whole[: whole.index("5\t") + 3])
+    told = company.run_together(2, CLI, *words, "--resume")
+    assert told == [(0, "", "")] * 2
+    assert target.read_text() == whole
 
 
 def test_processes_that_stream_the_same_pairs(tmp_path: Path) -> None:

@@ -202,28 +202,27 @@ def test_tables_and_records_keep_their_fields(toy_run: Path) -> None:
     assert [row.count("\t") for row in found] == [6] * 3
 
 
-def texts(content: bytes) -> list[bytes | list[str]]:
-    """Lines, of JSON what doesn't depend on the neighbours to the last digit."""
-    return [
-        [each["text"] for each in json.loads(line)["translations"]] if line[:1] == b"{" else line
-        for line in content.split(b"\n")
-    ]
-
-
 @pytest.mark.parametrize(
     "options",
-    [[], ["--json"], ["--n-best", "3"], ["--format", "tsv", "--n-best", "2"], ["--scores"]],
+    [
+        *([], ["--json"], ["--n-best", "3"], ["--format", "tsv", "--n-best", "2"], ["--scores"]),
+        ["--json", "--scores", "--alignments"],
+    ],
     ids=str,
 )
-def test_going_on_with_half_a_file(toy_run: Path, options: list[str], capsys: Capture) -> None:
-    lines = [*digits(10), "", *digits(5, seed=2)]
+def test_going_on_with_half_a_file(
+    toy_run: Path, options: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The last digits of numbers depend on the lines that are computed together.
+    monkeypatch.setattr("seq2seq.translate.WINDOW", 24)
+    lines = [*digits(20), "", *digits(9, seed=2)]
     translated(toy_run, lines, *options)
     whole = Path("out").read_bytes()
     again = ["translate", str(toy_run), "-i", "in", "-o", "out", "--resume", *options]
     for size in (0, len(whole) // 3, len(whole) // 2, len(whole) - 1, len(whole)):
         Path("out").write_bytes(whole[:size])
         assert main(again) == 0
-        assert texts(Path("out").read_bytes()) == texts(whole)
+        assert Path("out").read_bytes() == whole
     Path("out").write_bytes(whole)
     Path("in").write_text("1 2\n")
     assert main(again) == 2

@@ -139,8 +139,9 @@ FORMS = [
 ]
 
 
+@pytest.mark.parametrize("window", [1, 4, 20])
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{type(form).__name__} {form.shown}")
-def test_wherever_it_was_cut_it_ends_the_same(form, tmp_path: Path) -> None:
+def test_wherever_it_was_cut_it_ends_the_same(form, window: int, tmp_path: Path) -> None:
     rng, path = random.Random(5), tmp_path / "out"
     texts = [rng.choice(["a", "", "b c", "\u00e4"]) for _ in range(9)]
     lines = [json.dumps({"t": text}) if isinstance(form, JsonLines) else text for text in texts]
@@ -149,8 +150,8 @@ def test_wherever_it_was_cut_it_ends_the_same(form, tmp_path: Path) -> None:
     numbered = isinstance(form, Text) and form.shown.numbered
     for size in range(len(whole) + 1):
         path.write_bytes(whole[:size])
-        answered, rest = skip_answered(path, iter(lines), form, numbered=numbered)
-        assert list(rest) == lines[answered:]
+        answered, rest = skip_answered(path, iter(lines), form, numbered=numbered, window=window)
+        assert list(rest) == lines[answered - answered % window :]
         rows = [line for own in expected[answered:] for line in own]
         with path.open("ab") as file:
             file.write("".join(f"{row}\n" for row in rows).encode())
