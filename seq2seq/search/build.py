@@ -155,5 +155,5 @@ def fewest_pieces(decoding: recipe.Decoding, lengths: Tensor) -> Tensor:
 
 
 def _times(lengths: Tensor, ratio: float) -> Tensor:
-    """The product as it is in decimals, so that 1.1 times 10 is 11."""
-    return (lengths.double() * ratio).round(decimals=6)
+    """The product as it is in decimals, so that 1.1 times 10 is 11; no more than tokens can be."""
+    return (lengths.double() * ratio).round(decimals=6).clamp(max=2.0**31)

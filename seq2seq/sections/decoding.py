@@ -17,7 +17,7 @@ class Decoding(Section):
     n_best: int = Field(default=1, ge=1)
     """Translations to return per sentence; at most `beam_size` unless they are samples."""
 
-    length_penalty: float = Field(default=1.0, ge=0)
+    length_penalty: float = Field(default=1.0, ge=0, le=10)
     """Strength of the length penalty; 0 is off."""
 
     length_penalty_type: Literal["gnmt", "average", "reward"] = "gnmt"
@@ -37,10 +37,10 @@ class Decoding(Section):
     faster; `never`: when none that goes on could become the best within the longest length, which
     takes much longer."""
 
-    min_length: int = Field(default=0, ge=0)
+    min_length: int = Field(default=0, ge=0, lt=2**31)
     """Fewest pieces of a translation, its end mark not counted."""
 
-    max_length: int | None = Field(default=None, ge=1)
+    max_length: int | None = Field(default=None, ge=1, lt=2**31)
     """Most pieces of a translation, its end mark counted. Default: three times the source's plus
     30, at most 1,000."""
 

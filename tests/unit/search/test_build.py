@@ -202,6 +202,12 @@ def test_lengths_that_a_recipe_allows():
     assert lengths(max_length_ratio=0.9, max_length=1500)[0][-1] == 1500
     assert lengths(min_length_ratio=1.1)[1] == [0, 1, 11, 22, 2198]
     assert lengths(min_length_ratio=0.5, min_length=3)[1] == [3, 3, 5, 10, 999]
+    assert lengths(max_length_ratio=1e300)[0] == [MAX_PIECES] * 5
+    assert min(lengths(min_length_ratio=1e300)[1][1:]) > MAX_PIECES
+    keys = Decoding.model_json_schema()["properties"]
+    least = keys["min_length"]["exclusiveMaximum"] - 1
+    most = keys["max_length"]["anyOf"][0]["exclusiveMaximum"] - 1
+    assert lengths(min_length=least, max_length=most) == ([most] * 5, [least] * 5)
 
 
 def test_what_is_asked_for_has_room_and_minima_give_way_to_maxima():
