@@ -166,17 +166,28 @@ def _read_jsonl(path: Path, columns: Columns, spot: Spot) -> Iterator[Pair]:
         if not line.strip():
             continue
         place = f"{path}:{spot.number}"
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            reason = getattr(error, "msg", str(error))
-            raise DataError(f"{place}: not JSON ({reason}); write one object a line") from None
-        if not isinstance(record, dict):
-            raise DataError(f"{place}: not a JSON object; write one object a line")
         found = True
-        yield _pick_pair(record, columns, place)
+        yield _pick_pair(parse_object(line, place), columns, place)
     if not found:
         raise DataError(f"{path}: is empty; put one JSON object on each line")
+
+
+def parse_object(line: str, place: str) -> dict[str, Any]:
+    """The JSON object of a line.
+
+    Raises:
+        DataError: It is none.
+    """
+    try:
+        record = json.loads(line)
+    except RecursionError:
+        raise DataError(f"{place}: JSON nested too deeply; write one object a line") from None
+    except ValueError as error:
+        reason = getattr(error, "msg", str(error))
+        raise DataError(f"{place}: not JSON ({reason}); write one object a line") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{place}: not a JSON object; write one object a line")
+    return record
 
 
 def _pick_pair(record: dict[str, Any], columns: Columns, place: str) -> Pair:
@@ -200,7 +211,9 @@ def _pick(record: dict[str, Any], column: str, place: str) -> str:
             f"{place}: column {column!r} holds {type(value).__name__}, not text; "
             "name another one in `columns` or mend the data"
         )
-    return value.replace("\r\n", " ").replace("\n", " ")
+    # JSON can spell half a character.
+    line = value.replace("\r\n", " ").replace("\n", " ")
+    return line.encode("utf-8", "replace").decode()
 
 
 def _read_dataset(

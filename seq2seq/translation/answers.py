@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from seq2seq.data.corpus import parse_object
 from seq2seq.errors import DataError, UserError
 from seq2seq.translation.alignment import format_links
 
@@ -122,7 +123,7 @@ class Json:
     def belongs(self, line: str, answer: str) -> bool:
         """It repeats the line."""
         try:
-            return bool(_load(answer, "").get("src") == line)
+            return bool(parse_object(answer, "").get("src") == line)
         except DataError:
             return False
 
@@ -193,7 +194,7 @@ class JsonLines:
         """
         if not line.strip():
             return ""
-        record = _load(line, place)
+        record = parse_object(line, place)
         for name in self.added:
             if name in record:
                 raise DataError(f"{place}: has a field {name!r} already; name another with --into")
@@ -242,19 +243,6 @@ def dump(record: dict[str, Any]) -> str:
     except UnicodeEncodeError:
         return json.dumps(record)
     return line
-
-
-def _load(line: str, place: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except RecursionError:
-        raise DataError(f"{place}: JSON nested too deeply; write one object a line") from None
-    except ValueError as error:
-        reason = getattr(error, "msg", str(error))
-        raise DataError(f"{place}: not JSON ({reason}); write one object a line") from None
-    if not isinstance(record, dict):
-        raise DataError(f"{place}: not a JSON object; write one object a line")
-    return record
 
 
 def _opened(record: str) -> str:

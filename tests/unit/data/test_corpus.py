@@ -174,6 +174,7 @@ def test_unequal_sides(src, tgt, message, tmp_path):
         ("x.tsv", "", None, r"x\.tsv: is empty"),
         ("x.jsonl", '{"en": "a", "de": "b"}\n\n{"en"\n', None, r"x\.jsonl:3: not JSON"),
         ("x.jsonl", "[1]\n", None, r"x\.jsonl:1: not a JSON object"),
+        ("x.jsonl", "[" * 100_000, None, r"x\.jsonl:1: JSON nested too deeply; write one object"),
         ("x.jsonl", '{"en": "a"}\n', None, r"x\.jsonl:1: no column 'de' \(there: en\)"),
         ("x.jsonl", '{"en": 3, "de": "b"}\n', None, r"x\.jsonl:1: column 'en' holds int"),
         ("x.jsonl", '{"en": {}, "de": ""}\n', ("en.x", "de"), r"x\.jsonl:1: no column 'en\.x'"),
@@ -190,6 +191,12 @@ def test_malformed_files(name, content, columns, message, tmp_path):
 def test_records_become_single_lines(tmp_path):
     path = save_jsonl(tmp_path / "x.jsonl", [{"en": "a\nb\r\nc", "de": "d"}])
     assert read(Corpus(path=path)) == [("a b c", "d")]
+
+
+def test_half_characters_become_question_marks(tmp_path):
+    """As in what is translated; UTF-8 cannot spell what JSON can."""
+    path = save_jsonl(tmp_path / "x.jsonl", [{"en": "a\ud83d b", "de": "\ud83d\ude00"}])
+    assert read(Corpus(path=path)) == [("a? b", "\U0001f600")]
 
 
 def test_reading_is_a_stream(tmp_path):
