@@ -12,6 +12,7 @@ from seq2seq.files import damaged_file, digest, locked, previous_path, told, wri
 from seq2seq.recipe import Decoding, Recipe, changed_keys, dump_saved, load_saved
 
 if TYPE_CHECKING:
+    from seq2seq.checkpoint import Checkpoint
     from seq2seq.model.seq2seq import Seq2Seq
 
 CheckpointName = Literal["best", "last"]
@@ -239,34 +240,38 @@ class Run:
             )
         return load_tokenizers(self.tokenizer).directed(self.load_recipe().data)
 
-    def load_model(self, tokenizers: Tokenizers, checkpoint: CheckpointName) -> "Seq2Seq":
-        """The trained network, ready to translate.
+    def load_checkpoint(self, name: CheckpointName) -> "Checkpoint":
+        """A checkpoint, or the one before it where it is missing or damaged.
 
         Raises:
-            RunError: there is no such checkpoint, or it is damaged.
+            RunError: there is neither, or what there is is damaged.
         """
-        from seq2seq.checkpoint import load_last, load_weights
+        from seq2seq.checkpoint import load_last
+
+        self.existing_checkpoint(name)
+        saved = load_last(self.checkpoint(name))
+        assert saved is not None
+        return saved
+
+    def build_model(self, tokenizers: Tokenizers, saved: "Checkpoint") -> "Seq2Seq":
+        """The trained network of a checkpoint, ready to translate.
+
+        Raises:
+            RunError: its weights don't fit recipe and tokenizers.
+        """
+        from seq2seq.checkpoint import load_weights
         from seq2seq.model.seq2seq import Seq2Seq
 
-        self.existing_checkpoint(checkpoint)
-        saved = load_last(self.checkpoint(checkpoint))
-        assert saved is not None
         model = Seq2Seq(self.load_recipe().model, len(tokenizers.src), len(tokenizers.tgt))
         load_weights(model, saved.part("average") or saved.part("model"))
         return model.eval()
 
-    def longest_source(self, checkpoint: CheckpointName) -> int:
-        """Pieces of a source, at most, that the network knows from training, end mark not counted.
+    def longest_source(self, saved: "Checkpoint") -> int:
+        """Pieces of a source, at most, that a checkpoint knows from training, end mark not counted.
 
         Runs of earlier versions don't say; their recipe does what it would be at most.
-
-        Raises:
-            RunError: there is no such checkpoint, or it is damaged.
         """
-        from seq2seq.checkpoint import load_values
-
-        values = load_values(self.existing_checkpoint(checkpoint))
-        return int(values.get(LONGEST_SRC, self.load_recipe().data.max_length))
+        return int(saved.values.get(LONGEST_SRC, self.load_recipe().data.max_length))
 
 
 def digest_language_model(decoding: Decoding) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 import torch
 
-from seq2seq.checkpoint import load_weights
+from seq2seq.checkpoint import Checkpoint, load_weights
 from seq2seq.data.tokenizer import Tokenizers
 from seq2seq.device import be_deterministic, check_precision, resolve_device, tune_memory
 from seq2seq.errors import RunError
@@ -207,10 +207,11 @@ def build_trainer(
     longest_src = 0
     if recipe.training.init_from is not None:
         first = Run(Path(recipe.training.init_from))
-        _take_weights(model, first, recipe, tokenizers)
+        saved = first.load_checkpoint("best")
+        _take_weights(model, first, saved, recipe, tokenizers)
         weights = digest(first.existing_checkpoint("best"))
         key = digest(f"{key} {weights}".encode())
-        longest_src = first.longest_source("best")
+        longest_src = first.longest_source(saved)
     scorer = _dev_scorer if recipe.model.reads_source else _no_scorer
     return Trainer(
         recipe.training,
@@ -228,13 +229,16 @@ def build_trainer(
     )
 
 
-def _take_weights(model: Seq2Seq, run: Run, recipe: Recipe, tokenizers: Tokenizers) -> None:
-    """Begin with the best weights of another run.
+def _take_weights(
+    model: Seq2Seq, run: Run, saved: Checkpoint, recipe: Recipe, tokenizers: Tokenizers
+) -> None:
+    """Begin with the weights of a checkpoint of another run.
 
     Raises:
-        RunError: there are none, or they don't fit.
+        RunError: they don't fit.
     """
-    theirs = {n: p.detach() for n, p in run.load_model(tokenizers, "best").named_parameters()}
+    found = run.build_model(tokenizers, saved)
+    theirs = {n: p.detach() for n, p in found.named_parameters()}
     ours = dict(model.named_parameters())
     if {n: p.shape for n, p in ours.items()} != {n: p.shape for n, p in theirs.items()}:
         # Without one vocabulary nothing is tied three ways, and nothing copied.

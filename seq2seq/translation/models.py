@@ -90,9 +90,12 @@ class Models:
                 )
             check_pieces(run, own, runs[0], tokenizers[0])
             _check_direction(run, recipe, runs[0], recipes[0])
-        pairs = zip(runs, tokenizers, strict=True)
-        networks = [run.load_model(own, checkpoint).to(where) for run, own in pairs]
-        longest = int(STRETCH * min(run.longest_source(checkpoint) for run in runs))
+        networks, lengths = [], []
+        for run, own in zip(runs, tokenizers, strict=True):
+            saved = run.load_checkpoint(checkpoint)
+            networks.append(run.build_model(own, saved).to(where))
+            lengths.append(run.longest_source(saved))
+        longest = int(STRETCH * min(lengths))
         return cls(runs, recipes, tokenizers, networks, weights, where, longest)
 
     def must_read_source(self) -> None:

@@ -15,6 +15,7 @@ from toy import write_toy
 
 from seq2seq import checkpoint
 from seq2seq.cli import main
+from seq2seq.files import previous_path
 from seq2seq.recipe import load_recipe
 from seq2seq.run import Run
 from seq2seq.train import train
@@ -144,6 +145,25 @@ def test_damaged_files(
 ) -> None:
     damage_each(finished, damage, "", capsys)
     damage_each(unfinished, damage, "checkpoints|metrics", capsys)
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink])
+def test_translating_goes_on_with_the_checkpoint_before(
+    damage: Callable[[Path], None], finished: Case, tmp_path: Path, capsys: Any
+) -> None:
+    finished.reset()
+    best, source = finished.run.checkpoint("best"), finished.run.path.parent / "test.in"
+    previous = Run(shutil.copytree(finished.run.path, tmp_path / "previous"))
+    previous_path(best).replace(previous.checkpoint("best"))
+    shutil.copy(previous.checkpoint("best"), previous_path(best))
+    assert main(["translate", str(previous.path), "--input", str(source)]) == 0
+    expected = capsys.readouterr().out
+    damage(best)
+    assert main(["translate", str(finished.run.path), "--input", str(source)]) == 0
+    found = capsys.readouterr()
+    assert found.out == expected
+    (warning,) = found.err.splitlines()
+    assert re.fullmatch(rf"{best}: is .*; going on with the one before it", warning)
 
 
 def test_all_checkpoints_lost(finished: Case, capsys: Any) -> None:

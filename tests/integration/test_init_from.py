@@ -12,7 +12,7 @@ from seq2seq.data.corpus import read_pairs
 from seq2seq.errors import RunError
 from seq2seq.prepare import prepare
 from seq2seq.recipe import Recipe, load_recipe
-from seq2seq.run import Run
+from seq2seq.run import CheckpointName, Run
 from seq2seq.train import build_trainer, train
 from seq2seq.translate import Translator
 
@@ -58,17 +58,21 @@ def test_runs_know_the_longest_source_of_all_their_training(
     run = Run(first)
     lines = [src for src, _ in read_pairs(run.load_recipe().data.train, tuning.data, "train")]
     longest = max(map(len, run.load_tokenizers().src.encode(lines)))
-    assert run.longest_source("best") == run.longest_source("last") == longest
+    assert longest_source(run, "best") == longest_source(run, "last") == longest
     for side in ("in", "out"):
         (tmp_path / f"train.{side}").write_text("1\n" * 20)
     train(tuning)
-    assert Run(Path(tuning.output_dir)).longest_source("best") == longest
+    assert longest_source(Run(Path(tuning.output_dir)), "best") == longest
     assert Translator.load(tuning.output_dir).longest == longest + longest // 2
     # Runs of earlier versions don't say.
     best = run.checkpoint("best")
     old = checkpoint.load(best)
     checkpoint.save(best, checkpoint.Checkpoint(old.tensors, {"update": 1}))
-    assert run.longest_source("best") == tuning.data.max_length
+    assert longest_source(run, "best") == tuning.data.max_length
+
+
+def longest_source(run: Run, name: CheckpointName) -> int:
+    return run.longest_source(run.load_checkpoint(name))
 
 
 def test_training_goes_on_from_there_and_resumes(tuning: Recipe, tmp_path: Path) -> None:
