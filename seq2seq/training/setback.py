@@ -22,7 +22,7 @@ from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.errors import RunError
 from seq2seq.files import previous_path
 from seq2seq.training.alarms import is_spike
-from seq2seq.training.gradients import first_not_finite
+from seq2seq.training.gradients import first_not_finite, is_finite
 from seq2seq.training.learner import Learner
 from seq2seq.training.progress import Progress, Tally
 from seq2seq.training.state import State
@@ -56,9 +56,14 @@ class LastGood:
         return None if self._state is None else self._state.progress.update
 
     def keep(self, progress: Progress, tally: Tally) -> None:
-        """Take the present state for good, unless the loss is far above that of the one before."""
+        """Take the present state for good.
+
+        Unless the loss is far above that of the one before, or the weights have ceased to be
+        finite, which only the next update would notice.
+        """
         if self._state is not None:
-            if progress.spikes or is_spike(progress.loss_mean, self._state.progress.loss_mean):
+            is_off = progress.spikes or is_spike(progress.loss_mean, self._state.progress.loss_mean)
+            if is_off or not is_finite(self.learner.model):
                 return
             progress.setbacks = 0
         progress.good = progress.update

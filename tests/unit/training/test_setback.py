@@ -263,6 +263,24 @@ def test_a_state_of_a_loss_that_has_jumped_is_not_taken_for_good(build: Build) -
     assert trainer.good.update == 6
 
 
+def test_a_state_of_weights_that_are_not_finite_is_not_taken_for_good(build: Build) -> None:
+    trainer = build("run")
+    step, spoiled = trainer.learner.step, iter([math.inf])
+
+    def spoil(rate: float, norm: torch.Tensor) -> None:
+        step(rate, norm)
+        if trainer.progress.update == 10:  # which is validated and saved
+            with torch.no_grad():
+                trainer.model.output.bias[0] += next(spoiled, 0.0)
+
+    trainer.learner.step = spoil  # type: ignore[method-assign]
+    assert trainer.fit(never) == "finished"
+    (alarm,) = [each for each in records(trainer, "alarm") if each["alarm"] == "not_finite"]
+    assert (alarm["update"], alarm["failed_update"]) == (6, 11)
+    assert "it began in the weights of the output" in alarm["text"]
+    assert all(torch.isfinite(weight).all() for weight in weights(trainer).values())
+
+
 @pytest.mark.parametrize("part", ["embeddings", "encoder", "bridge", "attention", "output"])
 def test_weights_that_are_not_finite_are_found(part: str) -> None:
     model = build_model()
