@@ -55,6 +55,8 @@ def _runs(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
 
 def _no_file(*names: str) -> str:
     files = " and ".join(f"'{name}'" for name in names)
+    if all(Path(name).exists() for name in names):
+        return f"{files}: no plain file, which can be read again; give one"
     return f"no such file{'s' * (len(names) > 1)} {files}; {_START}"
 
 

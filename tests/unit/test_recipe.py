@@ -1,4 +1,5 @@
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,21 @@ def test_files_are_not_needed_where_a_script_makes_them_or_nobody_asks(tmp_path:
         load_recipe(file)
     assert load_recipe(file, check_files=False).data.src == "en"
     assert load_recipe(file, [f"data.script={tmp_path}/make.py"]).data.src == "en"
+
+
+def test_folders_and_pipes_are_told_as_such(tmp_path: Path) -> None:
+    """Corpora are read several times, and what a shell gives by `<(command)` only once."""
+    for name in ("t.en", "t.de"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "g").mkdir()
+    text = f"data: {{src: en, tgt: de, train: {tmp_path}/t, dev: hub:d}}"
+    with pytest.raises(SettingsError) as raised:
+        load_text(tmp_path, text, f"decoding.glossary={tmp_path}/g")
+    remedy = "no plain file, which can be read again; give one"
+    assert str(raised.value).splitlines() == [
+        f"{tmp_path}/my.yaml:1: data.train: '{tmp_path}/t.en' and '{tmp_path}/t.de': {remedy}",
+        f"command line: decoding.glossary: '{tmp_path}/g': {remedy}",
+    ]
 
 
 @pytest.mark.parametrize(
