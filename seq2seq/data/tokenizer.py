@@ -153,7 +153,7 @@ class Tokenizer:
         rows = [row[::-1] for row in rows] if self.is_reversed else rows
         known = [[int(i) for i in row if i >= 0] for row in rows]
         texts: list[str] = _of_each(self._processor.decode, known)
-        return [text.strip(" ").replace(_SPACE_IN_TEXT, SPACE) for text in texts]
+        return [_restore(text) for text in texts]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The piece of each id, in their order; U+2581 in it is the space before a word."""
@@ -195,7 +195,7 @@ class Tokenizer:
             # lest it be taken for a special piece of that name.
             parts += [piece] if piece in self._written else piece.replace(SPACE, " ")
         text: str = self._processor.decode_pieces(parts)
-        return text.strip(" ").replace(_SPACE_IN_TEXT, SPACE)
+        return _restore(text)
 
     @cached_property
     def vocabulary(self) -> list[str]:
@@ -320,6 +320,14 @@ def prepare_text(text: str, lowercase: bool) -> str:
     if lowercase:
         text = text.lower()
     return text.replace("\t", " ").replace("\0", " ").replace(SPACE, _SPACE_IN_TEXT)
+
+
+def _restore(text: str) -> str:
+    """Text that SentencePiece has decoded as it was before `prepare_text`.
+
+    A model without a piece for the space spells it in bytes, which are decoded to U+2581.
+    """
+    return text.replace(SPACE, " ").strip(" ").replace(_SPACE_IN_TEXT, SPACE)
 
 
 def _of_each(function: Callable[[Any], Any], inputs: list[Any]) -> list[Any]:

@@ -104,6 +104,11 @@ def _explain(error: RuntimeError, section: recipe.Tokenizer, side: str) -> Excep
             f"tokenizer.vocab_size: {section.vocab_size} is too small, the characters of "
             f"{side} need {needed} pieces; raise it or lower tokenizer.character_coverage"
         )
+    if "(vocab_size) >= (0)" in message:
+        return DataError(
+            f"tokenizer.vocab_size: {section.vocab_size} is too small, the bytes and special ones "
+            f"alone need {256 + EOS + 1} pieces; raise it or set tokenizer.byte_fallback: false"
+        )
     if "sentences_.empty" in message or "all_chars_count" in message:
         return DataError(f"data.train: no text to train the tokenizer of {side}; fill the files")
     return error

@@ -23,6 +23,9 @@ _SPACES = re.compile("[ \t\0\n\r]+")
 _SPACE_BYTES = {"<0x20>", "<0x09>", "<0x0A>", "<0x0D>"}
 """Pieces of a model that spells in bytes."""
 
+_SPELT_SPACE = [f"<0x{byte:02X}>" for byte in SPACE.encode()]
+"""The pieces of U+2581 in one that has no piece for it, as one of whole words has none."""
+
 
 def word_shares(pieces: Sequence[str]) -> Matrix:
     """How much of each piece is in each word, (pieces, words); the rows sum to one.
@@ -36,9 +39,9 @@ def word_shares(pieces: Sequence[str]) -> Matrix:
 
     places: list[list[int]] = []
     word, outside = -1, True
-    for piece in pieces:
+    for piece in _without_bytes_of_spaces(pieces):
         touched: list[int] = []
-        for sign in SPACE if piece in _SPACE_BYTES else piece:
+        for sign in piece:
             if sign in (SPACE, "\n", "\r"):
                 outside = True
                 continue
@@ -51,6 +54,16 @@ def word_shares(pieces: Sequence[str]) -> Matrix:
         known = [min(place, word) for place in touched if word >= 0]
         row[known] = 1 / max(1, len(known))
     return shares
+
+
+def _without_bytes_of_spaces(pieces: Sequence[str]) -> list[str]:
+    """The pieces, with U+2581 for each that is a space in bytes or a part of one."""
+    found = [SPACE if piece in _SPACE_BYTES else piece for piece in pieces]
+    size = len(_SPELT_SPACE)
+    for start in range(len(found) - size + 1):
+        if found[start : start + size] == _SPELT_SPACE:
+            found[start : start + size] = [SPACE] * size
+    return found
 
 
 def align_words(weights: Matrix, src: Sequence[str], tgt: Sequence[str]) -> list[tuple[int, int]]:

@@ -103,6 +103,17 @@ def test_byte_fallback_spells_anything():
     assert tokenizer.decode([tokenizer.sample(text, 0.5, 1) for text in texts]) == texts
 
 
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_space_that_is_spelt_in_bytes_is_one(kind, turned):
+    tokenizer = train(["1 2", "2 1"] * 10, byte_fallback=True, type=kind, vocab_size=300)
+    tokenizer = tokenizer.reversed() if turned else tokenizer
+    texts = ["xx", "1 xx 2 y", "\u2581 1\u2581 x"]
+    ids = tokenizer.encode(texts)
+    assert tokenizer.decode(ids) == texts
+    assert [tokenizer.join(tokenizer.pieces(row)) for row in ids] == texts
+
+
 def test_lowercase_is_that_of_python(tmp_path):
     tokenizer = train(lowercase=True, type="char")
     upper = "YO TAGSSE TAGße"
@@ -119,10 +130,20 @@ def test_small_corpora_get_fewer_pieces(kind):
     assert tokenizer.decode(tokenizer.encode(["ab abc"])) == ["ab abc"]
 
 
-@pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_vocabulary_smaller_than_the_alphabet(kind):
+@pytest.mark.parametrize(
+    ("kind", "byte_fallback"),
+    [("unigram", False), ("bpe", False), *((kind, True) for kind in TYPES)],
+)
+def test_vocabulary_smaller_than_the_alphabet(kind, byte_fallback):
     with pytest.raises(DataError, match=r"tokenizer\.vocab_size: 8 is too small.* need \d+ pieces"):
-        train(type=kind, vocab_size=8)
+        train(type=kind, vocab_size=8, byte_fallback=byte_fallback)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_coverage_that_the_recipe_allows_is_learnt_with(kind):
+    limits = Section.model_json_schema()["properties"]["character_coverage"]
+    tokenizer = train(type=kind, character_coverage=limits["minimum"])
+    assert len(tokenizer) > 4
 
 
 @pytest.mark.parametrize("lines", [[], ["", " "]])

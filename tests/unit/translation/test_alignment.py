@@ -70,6 +70,11 @@ def test_words_in_bytes_and_unknown_words() -> None:
         1,
         1,
     ]
+    spelt = [*(f"<0x{byte:02X}>" for byte in SPACE.encode()), "<0x62>"]
+    for before, word in ([f"{SPACE}a"], 1), ([], 0):
+        shares = word_shares([*before, *spelt])
+        assert shares.shape == (len(before) + 4, word + 1)
+        assert shares[-4:].argmax(axis=1).tolist() == [word] * 4
     assert word_shares([f"{SPACE}a", "<unk>"]).shape == (2, 1)
     assert word_shares([f"{SPACE}a", f"{SPACE}<unk>"]).shape == (2, 2)
 
