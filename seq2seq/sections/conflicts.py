@@ -12,7 +12,7 @@ from seq2seq.sections.stream_conflicts import find_stream_conflicts
 from seq2seq.settings import Conflict
 
 if TYPE_CHECKING:
-    from seq2seq.recipe import Data, Decoder, Decoding, Model, Recipe, Tokenizer, Training
+    from seq2seq.recipe import Data, Decoder, Decoding, Encoder, Model, Recipe, Tokenizer, Training
 
 _MEANINGFUL = {
     "columns": ("tsv", "jsonl", "hub", "directory"),
@@ -227,11 +227,13 @@ def _in_attention(decoder: Decoder) -> Iterator[Conflict]:
 
 def _in_recurrent(model: Model) -> Iterator[Conflict]:
     encoder, decoder = model.encoder, model.decoder
-    kinds = {"encoder": encoder.rnn_type, "decoder": decoder.rnn_type}
-    depths = {"encoder": encoder.transition_depth, "decoder": decoder.transition_depth}
-    for side, kind in kinds.items():
-        if depths[side] > 1 and kind != "gru":
-            text = f"{kind} takes one step per token; set 1, or rnn_type: gru"
+    sides: dict[str, Encoder | Decoder] = {"decoder": decoder}
+    if model.reads_source:
+        sides = {"encoder": encoder, **sides}
+    kinds = {side: section.rnn_type for side, section in sides.items()}
+    for side, section in sides.items():
+        if section.transition_depth > 1 and section.rnn_type != "gru":
+            text = f"{section.rnn_type} takes one step per token; set 1, or rnn_type: gru"
             keys = f"model.{side}.transition_depth", f"model.{side}.rnn_type"
             yield Conflict(text, *keys)
     if encoder.alternating and encoder.bidirectional:
@@ -284,6 +286,10 @@ def _in_training(training: Training) -> Iterator[Conflict]:
             if getattr(training, key) != off:
                 text = f"has no part in minimum_risk; set {off}, or objective: cross_entropy"
                 yield Conflict(text, f"training.{key}", "training.objective")
+        if training.risk_samples == 1 and not training.risk_reference:
+            text = "there is nothing to choose from; set 20, or another number above 1, or "
+            keys = "training.risk_samples", "training.risk_reference"
+            yield Conflict(f"{text}risk_reference: true", *keys)
     if training.eps is not None and training.optimizer == "sgd":
         text = "sgd divides by nothing; set null, or another optimizer"
         yield Conflict(text, "training.eps", "training.optimizer")

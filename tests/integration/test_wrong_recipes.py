@@ -256,6 +256,19 @@ WRONG = {
         "model:\n  forget_bias: 2\n  encoder: {rnn_type: rnn_relu}\n  decoder: {rnn_type: gru}\n",
         ["x.yaml:3: model.forget_bias: gru and rnn_relu have no forget gate; set null"],
     ),
+    "language model without recurrent weights": Wrong(
+        "data: {tgt: de, train: d/train, dev: d/dev}\n"
+        "model:\n  type: language_model\n  weight_dropout: 0.2\n  decoder: {rnn_type: mingru}\n",
+        [
+            "x.yaml:4: model.weight_dropout: ssru and mingru have no recurrent weights; set 0, "
+            "or another rnn_type",
+        ],
+    ),
+    "language model without forget gates": Wrong(
+        "data: {tgt: de, train: d/train, dev: d/dev}\n"
+        "model: {type: language_model, forget_bias: 1, decoder: {rnn_type: gru}}\n",
+        ["x.yaml:2: model.forget_bias: gru have no forget gate; set null"],
+    ),
     "both ways and in turn": Wrong(
         "model:\n  encoder:\n    alternating: true\n    bidirectional: true\n",
         [
@@ -448,6 +461,13 @@ WRONG = {
             "set 0, or objective: cross_entropy",
             "x.yaml:5: training.teacher_forcing: has no part in minimum_risk; "
             "set 1, or objective: cross_entropy",
+        ],
+    ),
+    "no risk to choose between": Wrong(
+        "training:\n  objective: minimum_risk\n  risk_reference: false\n  risk_samples: 1\n",
+        [
+            "x.yaml:5: training.risk_samples: there is nothing to choose from; set 20, or another "
+            "number above 1, or risk_reference: true",
         ],
     ),
     "nothing to divide by": Wrong(
