@@ -42,7 +42,7 @@ def load_train(
     """
     data, train = recipe.data, EncodedCorpus(folder, *_changes(recipe, tokenizers))
     if not len(train):
-        raise DataError(f"data.train: {train.ledger}; raise data.max_length or data.max_ratio")
+        raise DataError(f"data.train: {train.ledger}; {train.ledger.remedy}")
     if is_mixed(data):
         ends = accumulate(json.loads((folder / LINES).read_text(encoding="utf-8")))
         counts = [0, *(train.count_before(end) for end in ends)]

@@ -72,6 +72,13 @@ class Ledger:
         """The inverse of `to_dict`."""
         return cls(**counts)
 
+    @property
+    def remedy(self) -> str:
+        """What to do where no pair is kept: limits can be raised for those that had text."""
+        limits = {"data.max_length": self.too_long, "data.max_ratio": self.too_lopsided}
+        keys = [key for key, number in limits.items() if number]
+        return f"raise {' or '.join(keys)}" if keys else "put text on both sides"
+
     def __str__(self) -> str:
         """One line for the log."""
         dropped = [

@@ -267,4 +267,4 @@ class Stream:
 def _check(ledger: Ledger, is_all: bool) -> None:
     """See that there is something to train on."""
     if not ledger.kept and (is_all or ledger.read >= GIVE_UP):
-        raise DataError(f"data.train: {ledger}; raise data.max_length or data.max_ratio")
+        raise DataError(f"data.train: {ledger}; {ledger.remedy}")

@@ -43,3 +43,11 @@ def test_ledger_in_words_names_what_was_dropped_only():
     line = str(Ledger(read=10, kept=6, blank=3, too_lopsided=1))
     assert "6 of 10" in line and "3 blank" in line and "1 too lopsided" in line
     assert "long" not in line
+
+
+def test_what_helps_goes_by_what_was_dropped():
+    assert Ledger(read=2, blank=2).remedy == "put text on both sides"
+    assert Ledger(read=3, blank=2, too_long=1).remedy == "raise data.max_length"
+    assert Ledger(read=1, too_lopsided=1).remedy == "raise data.max_ratio"
+    both = Ledger(read=2, too_long=1, too_lopsided=1)
+    assert both.remedy == "raise data.max_length or data.max_ratio"
