@@ -9,6 +9,10 @@ from seq2seq.model.memory import Attention, Memory, read, widen
 MAX_FERTILITY = 2.0
 """Most target tokens that `coverage` expects of a source token, as Tu et al. (2016) set it."""
 
+MIN_SHARE = 1e-4
+"""Least share of it: unbounded encoder states (`rnn_relu`, `ssru`) can make a sigmoid zero, and by
+its inverse, which is infinite, even what is not covered at all would be no number."""
+
 FILTERS, WIDTH = 8, 11
 """Filters of `location` and how many source positions each sees; odd."""
 
@@ -59,7 +63,8 @@ class CoverageAttention(Attention):
 
     def project_keys(self, values: Tensor) -> Tensor:
         """(B, S, M) -> U k and one over the fertility, (B, S, H + 1)."""
-        rates = 1 / (MAX_FERTILITY * torch.sigmoid(self.fertility(values)))
+        shares = torch.sigmoid(self.fertility(values)).clamp(min=MIN_SHARE)
+        rates = 1 / (MAX_FERTILITY * shares)
         return torch.cat((self.additive.project_keys(values), rates), dim=-1)
 
     def start(self, memory: Memory) -> Tensor:

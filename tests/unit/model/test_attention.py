@@ -136,6 +136,17 @@ def test_noise_is_for_training():
     assert not torch.equal(*(attend(attention, query, values).weights for _ in range(2)))
 
 
+def test_coverage_knows_no_fertility_too_small_to_divide_by():
+    attention = build("coverage")
+    query, values = torch.randn(3, STEPS, 5), torch.randn(3, 6, 3, requires_grad=True)
+    with torch.no_grad():
+        attention.fertility.bias.fill_(-200)
+    found = attend(attention, query, values)
+    assert found.contexts.isfinite().all()
+    found.contexts.sum().backward()
+    assert values.grad.isfinite().all()
+
+
 def test_memory_keeps_the_selected_sentences():
     memory = Memory(torch.randn(3, 6, 5), torch.randn(3, 6, 4), MASK, embeddings=torch.randn(3, 6))
     kept = memory.select(torch.tensor([2, 0]))
