@@ -36,7 +36,7 @@ def resolve_device(name: str) -> torch.device:
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _has_mps()}
     if name == "auto":
         name = next(n for n in ("cuda", "mps", "cpu") if available[n])
-    if not available[name]:
+    if not available.get(name):
         raise SettingsError([f"device: this machine has no '{name}'; use 'auto' or 'cpu'"])
     num_devices = {"cuda": torch.cuda.device_count(), "mps": 1}.get(name, num_local())
     if 1 < num_local() > num_devices:

@@ -1,7 +1,6 @@
 """Several models that predict together."""
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +62,9 @@ class Ensemble:
         self.factor = factor
         given = [1.0] * len(models) if weights is None else list(weights)
         self.ids: Tensor | None = None
-        self.log_shares = [math.log(weight / sum(given)) for weight in given]
+        # Logarithms first: numbers may be so large that there is no sum of them.
+        logs = torch.tensor(given, dtype=torch.float64).log()
+        self.log_shares: list[float] = torch.log_softmax(logs, dim=0).tolist()
 
     def narrow(self, ids: Tensor) -> "Ensemble":
         """The same ensemble in a language of target tokens ids (V',) alone.

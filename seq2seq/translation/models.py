@@ -1,5 +1,6 @@
 """Trained models that predict together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,14 +70,16 @@ class Models:
 
         Raises:
             RunError: there is no trained model in one of the directories, they are of two kinds,
-                or translate in two directions, their target vocabularies differ, or there are more
-                or fewer weights.
+                or translate in two directions, their target vocabularies differ, there are more or
+                fewer weights, or one isn't positive.
             SettingsError: this machine has no such device.
         """
         if weights is not None and len(weights) != 1 + len(ensemble):
             raise RunError(
                 f"{run_dir}: {len(weights)} weights for {1 + len(ensemble)} runs; give one for each"
             )
+        if weights is not None and not all(0 < weight < math.inf for weight in weights):
+            raise RunError(f"{run_dir}: weights {list(weights)}; give positive numbers")
         tune_memory()
         runs = [Run(Path(path)) for path in (run_dir, *ensemble)]
         recipes = [run.load_recipe() for run in runs]

@@ -150,3 +150,6 @@ def test_every_way_to_search_gives_an_answer_to_every_line(toy_run: Path) -> Non
 def test_weights_must_fit(toy_run: Path) -> None:
     with pytest.raises(RunError, match="1 weights for 2 runs"):
         Translator.load(toy_run, ensemble=[toy_run], weights=[1.0], decoding=Decoding())
+    for weights in ([0.0, 0.0], [1.0, -1.0], [1.0, float("nan")]):
+        with pytest.raises(RunError, match="give positive numbers"):
+            Translator.load(toy_run, ensemble=[toy_run], weights=weights, decoding=Decoding())

@@ -37,7 +37,7 @@ def test_auto_is_the_best_there_is(monkeypatch, cuda, mps, best):
     assert resolve_device("cpu").type == "cpu"
 
 
-@pytest.mark.parametrize("name", ["cuda", "mps"])
+@pytest.mark.parametrize("name", ["cuda", "mps", "gpu7"])
 def test_a_device_that_is_not_there_is_refused(monkeypatch, name):
     offer(monkeypatch, False, False)
     with pytest.raises(SettingsError, match=f"device: this machine has no '{name}'; use"):

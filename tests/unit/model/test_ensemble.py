@@ -55,13 +55,14 @@ def test_probabilities_are_averaged_step_by_step():
 
 
 @pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [2.0, 0.5, 4.0], [0.3, 0.3, 1e-6]])
-def test_weights_say_how_much_a_model_counts(weights):
+@pytest.mark.parametrize("factor", [1.0, 1e307])
+def test_weights_say_how_much_a_model_counts(weights, factor):
     models = build_models()
     sources = build_sources(models)
     tokens = random_target(len(LENGTHS), 1)
     parts = zip(models, sources, weights, strict=True)
     each = [weight * np.exp(log_probs(model, src, tokens)) for model, src, weight in parts]
-    ensemble = Ensemble(models, weights)
+    ensemble = Ensemble(models, [factor * weight for weight in weights])
     with torch.no_grad():
         found, _ = ensemble.step(tokens[:, 0], ensemble.encode(sources))
     np.testing.assert_allclose(found.exp().numpy(), (sum(each) / sum(weights))[:, 0], atol=1e-6)
