@@ -134,15 +134,15 @@ def run(arguments: Namespace) -> int:
         or (shown.scores and not isinstance(form, Text | Tsv))
     )
     window = 1 if at_prompt else _window(details)
-    lines, answered = _read_lines(source), 0
+    lines, answered, whole = _read_lines(source), 0, window * world.size
     if arguments.resume:
-        whole = window * world.size
         # What the first process cuts off the output the others needn't find there.
         if world.is_first:
             numbered = shown.numbered and isinstance(form, Text)
             answered, lines = skip_answered(output, lines, form, numbered=numbered, window=whole)
         answered = int(world.agree(answered))
-        lines = lines if world.is_first else islice(lines, answered - answered % whole, None)
+        if not world.is_first:
+            lines = islice(lines, answered - answered % whole, None)
     translator = _load(arguments, decoding)
     answers = _translate(
         translator,
@@ -151,6 +151,7 @@ def run(arguments: Namespace) -> int:
         form,
         source,
         answered,
+        again=answered % whole,
         window=window,
         details=details,
     )
@@ -265,17 +266,17 @@ def _translate(
     source: Path | None,
     answered: int,
     *,
+    again: int,
     window: int,
     details: bool,
 ) -> Iterator[tuple[str, Translation]]:
     """The lines after those that are answered, each with its translation.
 
-    What is given begins where a window does.
+    What is given begins with the last so many of those that are answered, where a window does.
     """
     from tqdm import tqdm
 
-    one_by_one = window == 1
-    start = answered - answered % (window * translator.world.size)
+    one_by_one, start = window == 1, answered - again
     waiting: deque[str] = deque()
     name, names = _name(source), {side: _name(path) for side, path in wishes.items()}
     files = [(names[side], _read_lines(path)) for side, path in wishes.items()]
@@ -301,7 +302,7 @@ def _translate(
     )
     pairs = ((waiting.popleft(), one) for one in in_files(translations, names))
     quiet = one_by_one or not sys.stderr.isatty()
-    told = islice(pairs, answered - start, None)
+    told = islice(pairs, again, None)
     return iter(tqdm(told, unit=" lines", initial=answered, disable=quiet))
 
 

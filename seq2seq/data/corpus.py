@@ -1,7 +1,6 @@
 """Reading pairs of sentences from files, as a stream."""
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 from seq2seq import recipe
 from seq2seq.data.cursor import Cursor, Spot
+from seq2seq.data.json_lines import parse_object
 from seq2seq.errors import DataError
 
 Use = Literal["train", "dev", "test"]
@@ -170,24 +170,6 @@ def _read_jsonl(path: Path, columns: Columns, spot: Spot) -> Iterator[Pair]:
         yield _pick_pair(parse_object(line, place), columns, place)
     if not found:
         raise DataError(f"{path}: is empty; put one JSON object on each line")
-
-
-def parse_object(line: str, place: str) -> dict[str, Any]:
-    """The JSON object of a line.
-
-    Raises:
-        DataError: It is none.
-    """
-    try:
-        record = json.loads(line)
-    except RecursionError:
-        raise DataError(f"{place}: JSON nested too deeply; write one object a line") from None
-    except ValueError as error:
-        reason = getattr(error, "msg", str(error))
-        raise DataError(f"{place}: not JSON ({reason}); write one object a line") from None
-    if not isinstance(record, dict):
-        raise DataError(f"{place}: not a JSON object; write one object a line")
-    return record
 
 
 def _pick_pair(record: dict[str, Any], columns: Columns, place: str) -> Pair:

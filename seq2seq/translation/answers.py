@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from seq2seq.data.corpus import parse_object
+from seq2seq.data.json_lines import parse_object
 from seq2seq.errors import DataError, UserError
 from seq2seq.translation.alignment import format_links
 

@@ -1,0 +1,24 @@
+"""Lines of JSON, as corpora and inputs hold them."""
+
+import json
+from typing import Any
+
+from seq2seq.errors import DataError
+
+
+def parse_object(line: str, place: str) -> dict[str, Any]:
+    """The JSON object of a line.
+
+    Raises:
+        DataError: It is none.
+    """
+    try:
+        record = json.loads(line)
+    except RecursionError:
+        raise DataError(f"{place}: JSON nested too deeply; write one object a line") from None
+    except ValueError as error:
+        reason = getattr(error, "msg", str(error))
+        raise DataError(f"{place}: not JSON ({reason}); write one object a line") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{place}: not a JSON object; write one object a line")
+    return record
