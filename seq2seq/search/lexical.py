@@ -64,9 +64,9 @@ class Required:
         again = torch.zeros_like(codes, dtype=torch.bool)
         again[:, 1:] = codes[:, 1:] == codes[:, :-1]
         scores = scores.masked_fill(again, float("-inf"))
-        banks, full = self._banks(own, got, parents + starts, tokens)
+        banks, has_all = self._banks(own, got, parents + starts, tokens)
         at_limit = (live.tokens.shape[1] + 1 >= live.limits).unsqueeze(1)
-        scores = scores.masked_fill(at_limit & (banks < full), float("-inf"))
+        scores = scores.masked_fill(at_limit & ~has_all, float("-inf"))
         order = _take_turns(scores, banks)[:, : 2 * size]
         return Candidates(
             scores.gather(1, order), (parents + starts).gather(1, order), tokens.gather(1, order)
@@ -89,16 +89,26 @@ class Required:
     def _banks(
         self, own: Phrases, got: "_Got", rows: Tensor, tokens: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Tokens of the phrases that candidates (B, M) have got, and how many there are, (B, 1)."""
+        """Tokens of the phrases that candidates (B, M) have got, and which have got all of them.
+
+        A phrase that the next token may break counts for one more when it is past that, and what
+        is begun of another doesn't count if going on with it would do so: otherwise those that have
+        just got the phrase, being likelier, would take the beam from those that can go on to the
+        next one, step after step.
+        """
         ids, lengths = own.ids[rows], own.lengths[rows]
         said = got.begun[rows] & (ids == tokens.unsqueeze(2).unsqueeze(3))
         said = torch.cat((torch.zeros_like(said[..., :1]), said), dim=3)
         place = _longest(said)
         broken = got.unsettled[rows] & own.goes_on(tokens).unsqueeze(2)
-        done = (got.met[rows] & ~broken) | (place == lengths)
-        whole = (lengths * done).sum(dim=2)
-        part = place.masked_fill(done, 0).amax(dim=2)
-        return whole + part, lengths[:, :1].sum(dim=2)
+        kept = got.met[rows] & ~broken
+        done = kept | (place == lengths)
+        whole = (lengths * done + (kept & own.open[rows])).sum(dim=2)
+        unsettled = (done & ~kept & own.open[rows]).any(dim=2, keepdim=True)
+        following = ids.gather(3, place.clamp(max=ids.shape[3] - 1).unsqueeze(3)).squeeze(3)
+        in_vain = done | (unsettled & own.goes_on(following))
+        part = place.masked_fill(in_vain, 0).amax(dim=2)
+        return whole + part, done.all(dim=2)
 
 
 def _longest(begun: Tensor) -> Tensor:

@@ -109,8 +109,11 @@ def test_a_wider_beam_finds_better_outputs():
     assert narrow < wider < widest
 
 
+@pytest.mark.parametrize("seed", [0, 13, 39, 68])
 @pytest.mark.parametrize("beam_size", [1, 3, WIDE])
-def test_phrases_are_whole_words(beam_size):
+def test_phrases_are_whole_words(beam_size, seed):
+    # In some of these tables what has just got a phrase is likelier than what has settled it.
+    torch.manual_seed(seed)
     # 4 and 5 end in a word that 5 and 6 go on with.
     going_on, is_open = torch.zeros(2, VOCAB, dtype=torch.bool)
     going_on[[5, 6]], is_open[[4, 5]] = True, True
