@@ -362,9 +362,3 @@ def test_what_is_filled_in_is_no_special_piece(kind, tokenizers):
     for text in ("</s>", "<s>", "<unk>", "<pad>", "<0x41>"):
         pieces = tokenizer.fill_unknown([*ids, UNK], [text])
         assert tokenizer.join(pieces) == f"{WORDS[0]}{glued}{text}"
-
-
-@pytest.mark.parametrize("kind", TYPES)
-def test_any_coverage_that_a_recipe_may_ask_for_is_learnt(kind):
-    lowest = Section.model_json_schema()["properties"]["character_coverage"]["minimum"]
-    train(type=kind, character_coverage=lowest)
