@@ -134,15 +134,17 @@ def run(arguments: Namespace) -> int:
         or (shown.scores and not isinstance(form, Text | Tsv))
     )
     window = 1 if at_prompt else _window(details)
-    lines, answered, whole = _read_lines(source), 0, window * world.size
+    lines, answered, again = _read_lines(source), 0, 0
     if arguments.resume:
         # What the first process cuts off the output the others needn't find there.
         if world.is_first:
             numbered = shown.numbered and isinstance(form, Text)
-            answered, lines = skip_answered(output, lines, form, numbered=numbered, window=whole)
-        answered = int(world.agree(answered))
+            answered, again, lines = skip_answered(
+                output, lines, form, numbered=numbered, window=window * world.size
+            )
+        answered, again = (int(world.agree(number)) for number in (answered, again))
         if not world.is_first:
-            lines = islice(lines, answered - answered % whole, None)
+            lines = islice(lines, answered - again, None)
     translator = _load(arguments, decoding)
     answers = _translate(
         translator,
@@ -151,7 +153,7 @@ def run(arguments: Namespace) -> int:
         form,
         source,
         answered,
-        again=answered % whole,
+        again=again,
         window=window,
         details=details,
     )

@@ -252,7 +252,7 @@ def _opened(record: str) -> str:
 
 def skip_answered(
     path: Path, lines: Iterator[str], form: Format, *, numbered: bool, window: int = 1
-) -> tuple[int, Iterator[str]]:
+) -> tuple[int, int, Iterator[str]]:
     """Cut a half-done output down to the answers that are whole, to go on after these.
 
     Args:
@@ -266,7 +266,7 @@ def skip_answered(
             computed beside it.
 
     Returns:
-        The number of lines that are answered, and the input from the beginning of its window on.
+        How many lines are answered, how many of them are given once more, and these with the rest.
 
     Raises:
         UserError: the output isn't of this input.
@@ -288,8 +288,12 @@ def skip_answered(
     answered, end = answered - unsure, start if unsure else end
     if path.exists():
         os.truncate(path, end)
-    again = answered % window + unsure
-    return answered, chain(list(recent)[len(recent) - again :], lines)
+    first_left = next(lines, None)
+    if first_left is None and not unsure:
+        return answered, 0, iter(())
+    again = answered % window
+    left = [] if first_left is None else [first_left]
+    return answered, again, chain(list(recent)[len(recent) - again - unsure :], left, lines)
 
 
 def _answers(path: Path, numbered: bool) -> Iterator[tuple[int, int, str | None]]:
