@@ -241,14 +241,17 @@ def _complete(
     """The recipe with nothing left to choose.
 
     A trained run keeps the batch size it has found, and validates as often, although limits that
-    may change have a part in that.
+    may change have a part in that; it keeps its pieces, which older versions didn't choose.
     """
     kept = {}
     if run.is_trained and run.recipe_file.exists():
-        saved = run.load_recipe().training
-        kept = {"training.validate_every": saved.validate_every}
+        saved = run.load_recipe()
+        kept = {
+            "training.validate_every": saved.training.validate_every,
+            "tokenizer.tgt_min_count": saved.tokenizer.tgt_min_count,
+        }
         if recipe.training.batch_size == recipes.AUTO:
-            batch_size = saved.batch_size
+            batch_size = saved.training.batch_size
     return choose(recipe, statistics, _first_recipe(recipe), batch_size, kept)
 
 
@@ -299,6 +302,7 @@ def _prepare_tokenizers(
         key = content_key("given", [digests.of_file(file) for file in files], lowercase)
     else:
         settings = section.model_dump(exclude={"sampling", "model", "src_model", "tgt_model"})
+        settings = {k: v for k, v in settings.items() if k != "tgt_min_count" or v}  # as it was
         key, source = content_key("trained", settings, train_key), "data.train"
     if is_done(run, folder, key, source):
         return load_tokenizers(folder)
@@ -334,7 +338,7 @@ def _given_tokenizers(
 
     def read() -> Tokenizers:
         sides = [Tokenizer.load(file, lowercase=section.lowercase) for file in files]
-        return Tokenizers(sides[0], sides[-1])
+        return Tokenizers(*sides) if len(sides) > 1 else Tokenizers.joint(sides[0])
 
     return read, files, section.lowercase, "the tokenizer models"
 

@@ -8,7 +8,7 @@ as a private character.
 
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from typing import Any
 import sentencepiece
 
 from seq2seq import recipe
+from seq2seq.data.model_file import for_target, model_type, target_size
 from seq2seq.data.scripts import is_unspaced
 from seq2seq.data.segmentation import SEGMENTERS, SPACE, Segmenter, split_words
 from seq2seq.errors import DataError
@@ -25,7 +26,6 @@ from seq2seq.special import BOS, EOS, PAD, UNK
 
 _SPACE_IN_TEXT = "\uf581"
 _SETTINGS = "tokenizer.json"
-_MODEL_TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _SPECIAL = {PAD: "<pad>", UNK: "<unk>", BOS: "<s>", EOS: "</s>"}
 _FEW = 16
 """Texts that SentencePiece has done one by one before it has started the threads for a list."""
@@ -57,9 +57,14 @@ class Tokenizer:
             self._processor.bos_id(): BOS,
             self._processor.eos_id(): EOS,
         }
-        others = [i for i in range(len(self._processor)) if i not in special]
+        all_ids = range(len(self._processor))
+        others = [i for i in all_ids if i not in special]
         ours = {theirs: i for i, theirs in enumerate(others, start=len(_SPECIAL))} | special
         self._size = len(_SPECIAL) + len(others)
+        size = target_size(model)
+        if size is not None:
+            # What the target lacks comes last, and is no piece where the model is for it alone.
+            self._size -= sum(map(self._processor.is_unused, all_ids[size:]))
         self._is_renumbered = any(ours[i] != i for i in range(len(self._processor)))
         self._to_ours = [ours[i] for i in range(len(self._processor))]
         theirs = {i: their for their, i in ours.items() if their >= 0}
@@ -141,8 +146,8 @@ class Tokenizer:
                 known = self._ids.get(piece)
                 if known is not None:
                     ids.append(known)
-                elif self._byte_ids:
-                    ids.extend(self._byte_ids[byte] for byte in piece.encode())
+                elif self.byte_ids:
+                    ids.extend(self.byte_ids[byte] for byte in piece.encode())
                 elif not ids or ids[-1] != UNK:
                     ids.append(UNK)
         return ids[::-1] if self.is_reversed else ids
@@ -210,7 +215,7 @@ class Tokenizer:
         """
         texts = [piece.replace(SPACE, " ") for piece in self.vocabulary]
         texts[PAD], texts[BOS], texts[EOS] = "", "", " "
-        for byte, i in enumerate(self._byte_ids):
+        for byte, i in enumerate(self.byte_ids):
             texts[i] = chr(_BYTES + byte)
         return [text[::-1] for text in texts] if self.is_reversed else texts
 
@@ -219,6 +224,12 @@ class Tokenizer:
         """Ids of the pieces that begin a word."""
         return [i for piece, i in self._ids.items() if piece.startswith(SPACE)]
 
+    def for_target(self) -> "Tokenizer":
+        """This one, or if its model says that the target has fewer pieces, that with these."""
+        if target_size(self.serialize()) is None:
+            return self
+        return Tokenizer(for_target(self.serialize()), lowercase=self.lowercase)
+
     def serialize(self) -> bytes:
         """The SentencePiece model."""
         model: bytes = self._processor.serialized_model_proto()
@@ -226,7 +237,7 @@ class Tokenizer:
 
     @cached_property
     def _kind(self) -> str:
-        return _model_type(self.serialize())
+        return model_type(self.serialize())
 
     @cached_property
     def _unknown(self) -> str:
@@ -239,16 +250,18 @@ class Tokenizer:
         return {
             model.id_to_piece(i): ours
             for i, ours in enumerate(self._to_ours)
-            if not (model.is_control(i) or model.is_unknown(i) or model.is_byte(i))
+            if ours < self._size
+            and not (model.is_control(i) or model.is_unknown(i) or model.is_byte(i))
         }
 
     @cached_property
     def _written(self) -> set[str]:
         """All pieces but the special ones."""
-        return {*self._ids, *self.pieces(self._byte_ids)}
+        return {*self._ids, *self.pieces(self.byte_ids)}
 
     @cached_property
-    def _byte_ids(self) -> list[int]:
+    def byte_ids(self) -> list[int]:
+        """Ids of the pieces that stand for a single byte, in its order; none without fallback."""
         model = self._processor
         return [ours for i, ours in enumerate(self._to_ours) if model.is_byte(i)]
 
@@ -267,10 +280,23 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Tokenizers:
-    """The tokenizers of the two sides; one and the same if they are joint."""
+    """The tokenizers of the two sides.
+
+    Of a joint one the target may have the first pieces alone; else it is the same for both.
+    """
 
     src: Tokenizer
     tgt: Tokenizer
+
+    @classmethod
+    def joint(cls, tokenizer: Tokenizer) -> "Tokenizers":
+        """One for both sides, of which the target has what its model says that it has."""
+        return cls(tokenizer, tokenizer.for_target())
+
+    @property
+    def are_joint(self) -> bool:
+        """Whether the ids of the target are those of the source, as far as there are any."""
+        return self.src.vocabulary[: len(self.tgt)] == self.tgt.vocabulary
 
     def directed(self, data: recipe.Data) -> "Tokenizers":
         """These, giving the ids of each side in the direction that the recipe wants."""
@@ -297,8 +323,7 @@ def load_tokenizers(folder: Path) -> Tokenizers:
     except (ValueError, KeyError, TypeError):
         raise DataError(f"{path}: is damaged; prepare the run again") from None
     if is_joint:
-        joint = Tokenizer.load(folder / "joint.model", lowercase=lowercase)
-        return Tokenizers(joint, joint)
+        return Tokenizers.joint(Tokenizer.load(folder / "joint.model", lowercase=lowercase))
     return Tokenizers(
         Tokenizer.load(folder / "src.model", lowercase=lowercase),
         Tokenizer.load(folder / "tgt.model", lowercase=lowercase),
@@ -307,7 +332,7 @@ def load_tokenizers(folder: Path) -> Tokenizers:
 
 def save_tokenizers(tokenizers: Tokenizers, folder: Path) -> None:
     """Write the models and how to use them into an existing folder."""
-    joint = tokenizers.src is tokenizers.tgt
+    joint = tokenizers.tgt.serialize() == tokenizers.src.for_target().serialize()
     sides = {"joint": tokenizers.src} if joint else vars(tokenizers)
     for name, tokenizer in sides.items():
         (folder / f"{name}.model").write_bytes(tokenizer.serialize())
@@ -336,38 +361,3 @@ def _of_each(function: Callable[[Any], Any], inputs: list[Any]) -> list[Any]:
         return [function(one) for one in inputs]
     outputs: list[Any] = function(inputs)
     return outputs
-
-
-def _model_type(model: bytes) -> str:
-    """Read `trainer_spec.model_type` from the protocol buffer; protobuf is no dependency."""
-    for number, spec in _fields(model):
-        if number == 2 and isinstance(spec, bytes):
-            for inner, value in _fields(spec):
-                if inner == 3 and isinstance(value, int):
-                    return _MODEL_TYPES.get(value, "unigram")
-    return "unigram"
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Numbers and values of a protocol buffer's top-level fields."""
-    at = 0
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = message[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-
-    while at < len(message):
-        key = varint()
-        if key & 7 == 0:
-            yield key >> 3, varint()
-            continue
-        size = {1: 8, 5: 4}.get(key & 7) or varint()
-        yield key >> 3, message[at : at + size]
-        at += size

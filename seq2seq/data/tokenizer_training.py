@@ -5,10 +5,13 @@ import io
 import platform
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 
+import numpy as np
 import sentencepiece
 
 from seq2seq import recipe
+from seq2seq.data.model_file import with_target_first
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, prepare_text
 from seq2seq.errors import DataError
 from seq2seq.special import BOS, EOS, PAD, UNK
@@ -22,6 +25,7 @@ MAX_BYTES = {"unigram": 40_000_000, "bpe": 160_000_000, "char": 160_000_000, "wo
 which begin with a suffix array, and 4 times for others: at most 800 MB."""
 
 _MAX_BYTES_PER_LINE = 1 << 16
+_LINES_AT_A_TIME = 10_000
 
 
 def train_tokenizers(read_pairs: PairsFactory, section: recipe.Tokenizer) -> Tokenizers:
@@ -47,10 +51,29 @@ def train_tokenizers(read_pairs: PairsFactory, section: recipe.Tokenizer) -> Tok
     if section.joint:
         lines = (line for pair in pairs(2 * count, src_size + tgt_size) for line in pair)
         joint = _train(lines, section, "both sides")
-        return Tokenizers(joint, joint)
+        if section.tgt_min_count:
+            joint = _count_target(joint, (t for _, t in pairs(count, tgt_size)), section)
+        return Tokenizers.joint(joint)
     src_model = _train((s for s, _ in pairs(count, src_size)), section, "the source")
     tgt_model = _train((t for _, t in pairs(count, tgt_size)), section, "the target")
     return Tokenizers(src_model, tgt_model)
+
+
+def _count_target(joint: Tokenizer, lines: Iterable[str], section: recipe.Tokenizer) -> Tokenizer:
+    """The tokenizer with those pieces first that the target has often enough, or must have.
+
+    These are the special ones and what everything can be spelt with, characters and bytes.
+    """
+    counts = np.zeros(len(joint), dtype=np.int64)
+    lines = iter(lines)
+    while texts := list(islice(lines, _LINES_AT_A_TIME)):
+        counts += np.bincount(list(chain.from_iterable(joint.encode(texts))), minlength=len(joint))
+    kept = {
+        i
+        for i, piece in enumerate(joint.vocabulary)
+        if i <= EOS or len(piece) == 1 or i in joint.byte_ids or counts[i] >= section.tgt_min_count
+    }
+    return Tokenizer(with_target_first(joint.serialize(), kept), lowercase=joint.lowercase)
 
 
 def _spread(pairs: Iterable[tuple[str, str]], count: int, wanted: int) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,9 @@
-"""Token embeddings and the output layer, whose weights may be one and the same."""
+"""Token embeddings and the output layer, whose weights may be the same."""
 
 import math
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seq2seq.special import PAD
@@ -46,3 +48,22 @@ def build_output(size: int, vocab_size: int, *, bias: bool = True) -> nn.Linear:
     if bias:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+class TiedOutput(nn.Module):
+    """The output layer (…, E) -> (…, V) whose weights are the first V of the embeddings."""
+
+    def __init__(self, embedding: Embedding, vocab_size: int) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.in_features, self.out_features = embedding.embedding_dim, vocab_size
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    @property
+    def weight(self) -> Tensor:
+        """(V, E)."""
+        return self.embedding.weight[: self.out_features]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (…, E) -> logits (…, V)."""
+        return F.linear(features, self.weight, self.bias)

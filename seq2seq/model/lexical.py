@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from seq2seq.model.dropout import Dropout, Dropouts
-from seq2seq.model.embedding import build_output
+from seq2seq.model.embedding import TiedOutput, build_output
 from seq2seq.model.initialise import init_linear
 from seq2seq.model.memory import average
 
@@ -35,7 +35,7 @@ class LexicalOutput(nn.Module):
     weights with embeddings. There is one bias.
     """
 
-    def __init__(self, readout: nn.Linear, size: int) -> None:
+    def __init__(self, readout: nn.Linear | TiedOutput, size: int) -> None:
         super().__init__()
         self.readout = readout
         self.size = readout.in_features
@@ -58,5 +58,5 @@ class LexicalOutput(nn.Module):
         return logits
 
 
-Output = nn.Linear | LexicalOutput
+Output = nn.Linear | TiedOutput | LexicalOutput
 """A layer from features to logits."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from seq2seq.device import has_fast_bfloat16
 from seq2seq.model.cells import Noise, State, unroll
 from seq2seq.model.decoder import Decoder
+from seq2seq.model.embedding import TiedOutput
 from seq2seq.model.encoder import Encoder
 from seq2seq.model.layers import MODES, FusedLayers
 from seq2seq.model.lexical import LexicalOutput
@@ -291,7 +292,7 @@ def _replace_layers(stack: Recurrent, replace: Callable[[FusedLayers], nn.Module
 def _replace_linears(parent: nn.Module, build: Build) -> None:
     """Replace all layers of more than one input and output: nothing is gained in single numbers."""
     for name, layer in parent.named_children():
-        if not isinstance(layer, nn.Linear | LexicalOutput):
+        if not isinstance(layer, nn.Linear | TiedOutput | LexicalOutput):
             _replace_linears(layer, build)
         elif min(layer.weight.shape) > 1:
             bias = None if layer.bias is None else layer.bias.detach()

@@ -10,7 +10,7 @@ from seq2seq.model.cells import State
 from seq2seq.model.copying import Copying
 from seq2seq.model.decoder import Decoder, DecoderState
 from seq2seq.model.dropout import build_dropouts
-from seq2seq.model.embedding import Embedding, build_output
+from seq2seq.model.embedding import Embedding, TiedOutput, build_output
 from seq2seq.model.encoder import Encoder, EncoderOutput, NoEncoder
 from seq2seq.model.initialise import init_linear, redraw
 from seq2seq.model.lexical import Lexical, LexicalOutput, Output
@@ -31,7 +31,9 @@ class Seq2Seq(nn.Module):
         super().__init__()
         tied, dropouts = section.tied_embeddings, build_dropouts(section)
         encoder, decoder = section.encoder, section.decoder
-        tgt_embedding = Embedding(tgt_vocab_size, decoder.embedding_dim, tied=tied is not None)
+        # One vocabulary is that of the source, of which the target has the first tokens.
+        num_embeddings = src_vocab_size if tied == "three_way" else tgt_vocab_size
+        tgt_embedding = Embedding(num_embeddings, decoder.embedding_dim, tied=tied is not None)
         readout_size = decoder.embedding_dim if tied else decoder.hidden_size
         self.encoder: Encoder | NoEncoder = NoEncoder()
         if section.reads_source:
@@ -44,9 +46,11 @@ class Seq2Seq(nn.Module):
         memory_size = self.encoder.output_size
         self.decoder = Decoder(decoder, tgt_embedding, memory_size, readout_size, dropouts)
         self.bridge = Bridge(section, memory_size)
-        output = build_output(readout_size, tgt_vocab_size)
-        if tied:
-            output.weight = tgt_embedding.weight
+        output: nn.Linear | TiedOutput = (
+            TiedOutput(tgt_embedding, tgt_vocab_size)
+            if tied
+            else build_output(readout_size, tgt_vocab_size)
+        )
         lexical_size = encoder.embedding_dim if decoder.lexical else 0
         self.lexical = Lexical(lexical_size, dropouts) if decoder.lexical else None
         self.output: Output = LexicalOutput(output, lexical_size) if decoder.lexical else output

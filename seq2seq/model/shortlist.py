@@ -32,7 +32,8 @@ class Shortlister:
         pieces: (V_src, K) target ids for each source id.
         frequent: (F,) target ids for any source.
         vocab_size: V of the target.
-        joint: whether source ids are target ids too; then what can't be translated can be copied.
+        joint: whether source ids are target ids too, as far as there are any; then what can't be
+            translated can be copied.
     """
 
     def __init__(self, pieces: Tensor, frequent: Tensor, vocab_size: int, *, joint: bool) -> None:
@@ -49,7 +50,8 @@ class Shortlister:
         allowed = self.always.repeat(len(src), 1)
         allowed.scatter_(1, self.pieces[src].flatten(1), True)
         if self.joint:
-            allowed.scatter_(1, src, True)
+            # What the target lacks is beyond its ids; the mark of the end is allowed anyway.
+            allowed.scatter_(1, torch.where(src < self.vocab_size, src, EOS), True)
         used = allowed.any(dim=0)
         used[: EOS + 1] = True
         ids = used.nonzero().squeeze(1)

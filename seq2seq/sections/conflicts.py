@@ -34,6 +34,9 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
     if recipe.model.decoder.copy_attention and not recipe.tokenizer.joint:
         keys = "model.decoder.copy_attention", "tokenizer.joint"
         yield Conflict("needs one vocabulary; set tokenizer.joint: true", *keys)
+    if recipe.model.decoder.copy_attention and recipe.tokenizer.tgt_min_count:
+        text = "what is copied must be a piece of the target; set 0"
+        yield Conflict(text, "tokenizer.tgt_min_count", "model.decoder.copy_attention")
     yield from _in_training(recipe.training)
     if recipe.training.precision == "float16" and recipe.device in ("cpu", "mps"):
         text = f"float16 needs a GPU, not device: {recipe.device}; use auto or device: cuda"
@@ -159,6 +162,24 @@ def _in_tokenizer(tokenizer: Tokenizer) -> Iterator[Conflict]:
     if tokenizer.sampling > 0 and tokenizer.type in ("char", "word"):
         text = f"a {tokenizer.type} tokenizer has one way to segment; set 0, or type bpe or unigram"
         yield Conflict(text, "tokenizer.sampling", "tokenizer.type")
+    if tokenizer.tgt_min_count:
+        yield from _of_target_pieces(tokenizer)
+
+
+def _of_target_pieces(tokenizer: Tokenizer) -> Iterator[Conflict]:
+    """What doesn't go with a target that has some of the joint pieces."""
+    key = "tokenizer.tgt_min_count"
+    if not tokenizer.joint:
+        yield Conflict("chooses among joint pieces; set 0", key, "tokenizer.joint")
+    if tokenizer.type in ("char", "word"):
+        text = f"a {tokenizer.type} tokenizer has no smaller pieces to spell with; set 0"
+        yield Conflict(text, key, "tokenizer.type")
+    if tokenizer.sampling > 0:
+        text = "sampling draws pieces that aren't counted; set 0"
+        yield Conflict(text, key, "tokenizer.sampling")
+    if tokenizer.model is not None:
+        text = "an existing model has its own pieces; set 0"
+        yield Conflict(text, key, "tokenizer.model")
 
 
 def _in_model(model: Model) -> Iterator[Conflict]:

@@ -148,6 +148,12 @@ class Tokenizer(Section):
     """One model for both languages; `false` trains one each. Sharing suits related languages in
     one script and is what three-way tying needs."""
 
+    tgt_min_count: Annotated[int, FROM_CORPUS] = Field(default=0, ge=0)
+    """Pieces of a joint vocabulary that the target side of the training text has less often than
+    this are no pieces of the target: it is spelt without them, and the output layer computes
+    nothing for them (vocabulary threshold, Sennrich et al. 2017). 1 leaves out those of the source
+    alone, often a quarter; more, 10 say, those too that are too rare to be learnt; 0 none."""
+
     lowercase: bool = False
     """Lower-case the text (and so the output)."""
 

@@ -35,7 +35,7 @@ def build_shortlister(
         lexicon["pieces"][:, :num].to(device),
         lexicon["frequent"].to(device),
         sizes[1],
-        joint=tokenizers.src.vocabulary == tokenizers.tgt.vocabulary,
+        joint=tokenizers.are_joint,
     )
 
 

@@ -1,6 +1,7 @@
 import io
 import itertools
 import random
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -167,11 +168,12 @@ def test_training_lines_are_spread_evenly():
 
 @pytest.mark.parametrize("joint", [True, False])
 @pytest.mark.parametrize(("lines", "size"), [(10**6, 3000), (100, 10**9), (10**6, 10**9)])
-def test_no_more_text_is_learnt_than_fits(lines, size, joint, monkeypatch):
+def test_no_more_text_is_learnt_than_fits(lines, size, joint, monkeypatch, tokenizers):
     learnt = {}
 
     def learn(text, section, side):
         learnt[side] = list(text)
+        return tokenizers["bpe"]
 
     monkeypatch.setattr(tokenizer_training, "_train", learn)
     monkeypatch.setattr(tokenizer_training, "MAX_LINES", lines)
@@ -204,6 +206,56 @@ def test_joint_models_are_one(tmp_path, tokenizers):
     loaded = load_tokenizers(tmp_path)
     assert loaded.src is loaded.tgt
     assert loaded.src.encode(LINES) == tokenizers["bpe"].encode(LINES)
+
+
+def train_two(count: int, kind: str = "bpe", **settings) -> Tokenizers:
+    """Of two languages with some words in common."""
+    pairs = [(src, " ".join(reversed(src[: len(src) // 2].split()))) for src in LINES]
+    section = Section(type=kind, vocab_size=400, tgt_min_count=count, **settings)
+    pairs[60:] = [(src, "") for src, _ in pairs[60:]]
+    return train_tokenizers(lambda: iter(pairs), section)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+@pytest.mark.parametrize("options", [{}, {"byte_fallback": True}, {"lowercase": True}])
+def test_a_target_has_the_first_of_joint_pieces(kind, options, tmp_path):
+    whole, two = train_two(0, kind, **options), train_two(1, kind, **options)
+    assert whole.src is whole.tgt
+    assert EOS < len(two.tgt) < len(two.src) == len(whole.src)
+    assert two.src.vocabulary[: len(two.tgt)] == two.tgt.vocabulary and two.are_joint
+    assert {*two.src.vocabulary} == {*whole.src.vocabulary}
+    seen = LINES[:60]
+    for lines in (LINES, seen):  # the source is cut as before
+        pieces = [two.src.pieces(row) for row in two.src.encode(lines)]
+        assert pieces == [whole.src.pieces(row) for row in whole.src.encode(lines)]
+    ids = two.tgt.encode(LINES)
+    assert max(max(row) for row in ids) < len(two.tgt)
+    assert UNK not in itertools.chain(*ids)
+    assert two.tgt.decode(ids) == whole.tgt.decode(whole.tgt.encode(LINES))
+    save_tokenizers(two, tmp_path)
+    loaded = load_tokenizers(tmp_path)
+    assert (loaded.src.vocabulary, loaded.tgt.vocabulary) == tuple(
+        side.vocabulary for side in (two.src, two.tgt)
+    )
+    assert loaded.tgt.encode(LINES) == ids
+    given = Tokenizers.joint(Tokenizer.load(tmp_path / "joint.model"))
+    assert given.tgt.vocabulary == two.tgt.vocabulary
+
+
+def test_a_target_is_spelt_as_before_unless_pieces_are_rare():
+    targets = [" ".join(reversed(src[: len(src) // 2].split())) for src in LINES[:60]]
+    whole, one, many = (train_two(count) for count in (0, 1, 20))
+    cut = [whole.tgt.pieces(row) for row in whole.tgt.encode(targets)]
+    assert [one.tgt.pieces(row) for row in one.tgt.encode(targets)] == cut
+    counts = Counter(itertools.chain(*cut))
+    assert {*one.tgt.vocabulary[EOS + 1 :]} == {
+        piece for piece in whole.tgt.vocabulary[EOS + 1 :] if counts[piece] or len(piece) == 1
+    }
+    assert {*many.tgt.vocabulary[EOS + 1 :]} == {
+        piece for piece in whole.tgt.vocabulary[EOS + 1 :] if counts[piece] >= 20 or len(piece) == 1
+    }
+    assert len(many.tgt) < len(one.tgt)
+    assert many.tgt.decode(many.tgt.encode(targets)) == targets
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -1,6 +1,9 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import (
     KINDS,
     SRC_VOCAB,
@@ -12,6 +15,7 @@ from tiny import (
     random_target,
     weights_of,
 )
+from torch import nn
 
 from seq2seq.model.recurrent import RNNS
 from seq2seq.model.seq2seq import Seq2Seq
@@ -27,9 +31,9 @@ def num_parameters(model):
     return sum(p.numel() for p in model.parameters())
 
 
-def build_joint(tied):
+def build_joint(tied, tgt_vocab=SRC_VOCAB):
     keys = {"encoder": {"embedding_dim": 6}, "decoder": {"embedding_dim": 6}}
-    return Seq2Seq(build_section(**keys, tied_embeddings=tied), SRC_VOCAB, SRC_VOCAB)
+    return Seq2Seq(build_section(**keys, tied_embeddings=tied), SRC_VOCAB, tgt_vocab)
 
 
 def test_tied_weights_are_one_and_count_once():
@@ -40,10 +44,32 @@ def test_tied_weights_are_one_and_count_once():
     for model, num_tables in ((apart, 3), (two, 2), (three, 1)):
         tables = (model.encoder.embedding, model.decoder.embedding, model.output)
         assert len({t.weight.data_ptr() for t in tables}) == num_tables
-        assert len({id(t.weight) for t in tables}) == num_tables
+        assert sum("weight" in name for name, _ in model.output.named_parameters()) == 1
     with torch.no_grad():
         three.output.weight.add_(1)
     assert torch.equal(three.encoder.embedding.weight, three.output.weight)
+
+
+def test_a_target_of_fewer_tokens_shares_the_first_rows():
+    few = TGT_VOCAB - 1
+    assert few < SRC_VOCAB
+    model = build_joint("three_way", few).eval()
+    assert model.encoder.embedding is model.decoder.embedding
+    assert torch.equal(model.output.weight, model.encoder.embedding.weight[:few])
+    src, lengths = random_source(LENGTHS)
+    tgt = random_target(len(LENGTHS), 5).clamp(max=few - 1)
+    logits = model.output(model(src, lengths, tgt))
+    assert logits.shape[-1] == few
+    logits.square().sum().backward()
+    alone = copy.deepcopy(model)
+    alone.zero_grad()
+    # The same with a layer of its own: the gradient of the table is the sum of both places.
+    own = nn.Parameter(model.output.weight.detach().clone())
+    features = alone(src, lengths, tgt)
+    F.linear(features, own, alone.output.bias).square().sum().backward()
+    expected = alone.encoder.embedding.weight.grad.clone()
+    expected[:few] += own.grad
+    torch.testing.assert_close(model.encoder.embedding.weight.grad, expected)
 
 
 @pytest.mark.parametrize("tied", [None, "two_way", "three_way"])

@@ -25,6 +25,16 @@ def test_each_sentence_has_its_own_tokens(joint):
     assert torch.equal(kept.allowed, found.allowed[[2, 0]])
 
 
+def test_what_a_target_of_fewer_joint_tokens_lacks_is_not_listed():
+    src, _ = random_source([6, 2, 4])
+    size = int(src.max())  # without the last of them
+    found = Shortlister(PIECES.clamp(max=size - 1), torch.tensor([5]), size, joint=True)(src)
+    assert set(src.flatten().tolist()) - {PAD, size} <= set(found.ids.tolist())
+    assert int(found.ids.max()) < size
+    for row, allowed in zip(src.tolist(), found.allowed, strict=True):
+        assert set(row) - {PAD, size} <= set(found.ids[allowed].tolist())
+
+
 @pytest.mark.parametrize("num_models", [1, 2])
 def test_neighbours_change_nothing_and_only_listed_tokens_are_found(num_models):
     models = [for_search(build_model(), "float32") for _ in range(num_models)]
