@@ -323,26 +323,26 @@ WRONG = {
     ),
     "copying pieces that the target lacks": Wrong(
         "tokenizer: {tgt_min_count: 1}\nmodel:\n  decoder: {copy_attention: true}\n",
-        ["x.yaml:3: tokenizer.tgt_min_count: what is copied must be a piece of the target; set 0"],
+        ["x.yaml:2: tokenizer.tgt_min_count: what is copied must be a piece of the target; set 0"],
     ),
     "pieces of the target chosen among none that are joint": Wrong(
         "tokenizer: {tgt_min_count: 1, joint: false}\n",
-        ["x.yaml:3: tokenizer.tgt_min_count: chooses among joint pieces; set 0"],
+        ["x.yaml:2: tokenizer.tgt_min_count: chooses among joint pieces; set 0"],
     ),
     "words left out": Wrong(
         "tokenizer: {tgt_min_count: 1, type: word}\n",
         [
-            "x.yaml:3: tokenizer.tgt_min_count: a word tokenizer has no smaller pieces to spell "
+            "x.yaml:2: tokenizer.tgt_min_count: a word tokenizer has no smaller pieces to spell "
             "with; set 0"
         ],
     ),
     "sampling pieces that are left out": Wrong(
         "tokenizer: {tgt_min_count: 1, sampling: 0.1}\n",
-        ["x.yaml:3: tokenizer.tgt_min_count: sampling draws pieces that aren't counted; set 0"],
+        ["x.yaml:2: tokenizer.tgt_min_count: sampling draws pieces that aren't counted; set 0"],
     ),
     "leaving pieces of an existing model out": Wrong(
         "tokenizer: {tgt_min_count: 1, model: some.model}\n",
-        ["x.yaml:3: tokenizer.tgt_min_count: an existing model has its own pieces; set 0"],
+        ["x.yaml:2: tokenizer.tgt_min_count: an existing model has its own pieces; set 0"],
     ),
     "copying from nowhere": Wrong(
         "model:\n  decoder:\n    attention: monotonic\n    copy_attention: true\n",
