@@ -342,7 +342,11 @@ WRONG = {
     ),
     "leaving pieces of an existing model out": Wrong(
         "tokenizer: {tgt_min_count: 1, model: some.model}\n",
-        ["x.yaml:2: tokenizer.tgt_min_count: an existing model has its own pieces; set 0"],
+        [
+            "x.yaml:2: tokenizer.tgt_min_count: an existing model has its own pieces; set 0",
+            "x.yaml:2: tokenizer.model: no such file 'some.model'; paths start at the working "
+            "directory",
+        ],
     ),
     "copying from nowhere": Wrong(
         "model:\n  decoder:\n    attention: monotonic\n    copy_attention: true\n",
