@@ -285,8 +285,13 @@ def _dev_scorer(
     def scores(
         model: Seq2Seq, num_lines: int | None = None, max_length: int | None = None
     ) -> dict[str, float]:
-        precision = recipe.decoding.precision
-        decoding = Decoding(beam_size=1, max_length=max_length or longest, precision=precision)
+        decoding = Decoding(
+            beam_size=1,
+            max_length=max_length or longest,
+            precision=recipe.decoding.precision,
+            ban_unk=recipe.decoding.ban_unk,
+            replace_unk=recipe.decoding.replace_unk,
+        )
         translator = Translator([model], [prepared.tokenizers], decoding, device, world=world)
         outputs = list(translator.translate(sources[:num_lines]))
         found = score([output.text for output in outputs], [references[:num_lines]], section)

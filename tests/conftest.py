@@ -1,5 +1,6 @@
 import os
 import signal
+import zlib
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     recipe = toy_recipe(tmp_path_factory.mktemp("toy"), "training.max_epochs=12")
     return train(recipe).run_dir
+
+
+@pytest.fixture(autouse=True)
+def draws(request: pytest.FixtureRequest) -> None:
+    """Random numbers of torch depend on the test alone, not on those before it."""
+    import torch
+
+    torch.manual_seed(zlib.crc32(request.node.nodeid.encode()))
 
 
 @pytest.fixture

@@ -241,7 +241,7 @@ def for_search(model: Seq2Seq, precision: str) -> Seq2Seq:
     encoder, decoder = model.encoder, model.decoder
     device = next(model.parameters()).device
     if device.type == "cpu":
-        table = _gate_table(decoder)
+        table = _gate_table(decoder, len(model.output.weight))
         lowest = decoder.lower.rnn
 
         def step(layers: FusedLayers) -> SteppedLayers:
@@ -267,14 +267,13 @@ def narrow(model: Seq2Seq, ids: Tensor) -> Seq2Seq:
     return part
 
 
-def _gate_table(decoder: Decoder) -> nn.Embedding | None:
+def _gate_table(decoder: Decoder, num_tokens: int) -> nn.Embedding | None:
     """What each token brings to the gates of the lowest layer, if nothing else has a part in it."""
     layers = decoder.lower.rnn
     mixed = decoder.input_feeding or decoder.deep_output or decoder.context_gate is not None
     if mixed or not isinstance(layers, FusedLayers):
         return None
     weight, _, bias, _ = layers.all_weights[0]
-    num_tokens = decoder.embedding.num_embeddings
     if num_tokens * len(weight) > MAX_TABLE:
         return None
     with torch.no_grad():
@@ -290,10 +289,11 @@ def _replace_layers(stack: Recurrent, replace: Callable[[FusedLayers], nn.Module
 
 
 def _replace_linears(parent: nn.Module, build: Build) -> None:
-    """Replace all layers of more than one input and output: nothing is gained in single numbers."""
+    """Replace all layers; those of one input or output stay in float32, nothing is gained there."""
     for name, layer in parent.named_children():
         if not isinstance(layer, nn.Linear | TiedOutput | LexicalOutput):
             _replace_linears(layer, build)
-        elif min(layer.weight.shape) > 1:
+        else:
+            make = build if min(layer.weight.shape) > 1 else FloatLinear
             bias = None if layer.bias is None else layer.bias.detach()
-            parent.add_module(name, build(layer.weight.detach(), bias))
+            parent.add_module(name, make(layer.weight.detach(), bias))

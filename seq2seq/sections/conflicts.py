@@ -93,7 +93,10 @@ def _of_source(recipe: Recipe) -> Iterator[Conflict]:
         "model.bridge": (model.bridge is not None, "null"),
         "model.tied_embeddings": (model.tied_embeddings == "three_way", "two_way"),
         "training.early_stopping_metric": (metric not in ("loss", "perplexity"), "loss"),
+        "training.src_word_dropout": (training.src_word_dropout > 0, "0"),
+        "training.src_shuffle": (training.src_shuffle > 0, "0"),
         "training.objective": (training.objective == "minimum_risk", "cross_entropy"),
+        "data.reverse_src": (data.reverse_src, "false"),
         "data.distillation.runs": (data.distillation.runs is not None, "null"),
         "data.back_translation.runs": (data.back_translation.runs is not None, "null"),
         "decoding.language_model": (recipe.decoding.language_model is not None, "null"),
@@ -276,7 +279,8 @@ def _in_recurrent(model: Model) -> Iterator[Conflict]:
     if model.forget_bias is not None and not any(
         kind in ("lstm", "ln_lstm", "ssru", "mingru") for kind in kinds.values()
     ):
-        text = f"{' and '.join(sorted(set(kinds.values())))} have no forget gate; set null"
+        cells = sorted(set(kinds.values()))
+        text = f"{' and '.join(cells)} ha{'ve' if len(cells) > 1 else 's'} no forget gate; set null"
         yield Conflict(text, "model.forget_bias", *types)
 
 

@@ -3,12 +3,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from toy import toy_recipe
 
 from seq2seq.errors import RunError
 from seq2seq.evaluate import evaluate
-from seq2seq.recipe import Decoding
+from seq2seq.prepare import read_dev
+from seq2seq.recipe import Decoding, Evaluation
+from seq2seq.records import read_records
 from seq2seq.run import Run
 from seq2seq.scoring.metrics import score
+from seq2seq.train import train
 from seq2seq.translate import Translator
 
 
@@ -134,3 +138,28 @@ def test_without_a_checkpoint_there_is_nothing_to_evaluate(run_dir: Path) -> Non
         path.unlink()
     with pytest.raises(RunError, match=r"best\.safetensors: no checkpoint yet; train"):
         evaluate(run_dir)
+
+
+def test_training_scores_unknown_symbols_as_evaluation_does(tmp_path: Path) -> None:
+    recipe = toy_recipe(
+        tmp_path,
+        "tokenizer.type=word",
+        "model.decoder={embedding_dim: 16, hidden_size: 32, copy_attention: true}",
+        "training.max_epochs=8",
+        "training.early_stopping_metric=accuracy",
+    )
+    for suffix in ("in", "out"):
+        train_file = tmp_path / f"train.{suffix}"
+        train_file.write_text(train_file.read_text().replace("9", "8"))
+    run_dir = train(recipe).run_dir
+    run = Run(run_dir)
+    best = run.load_checkpoint("best").values["update"]
+    records = [r for r in read_records(run.metrics_file) if r["kind"] == "validation"]
+    record = next(r for r in records if r["update"] == best)
+    sources, references = read_dev(run.load_recipe())
+    decoding = run.load_recipe().decoding.model_copy(update={"beam_size": 1})
+    outputs = Translator.load(run_dir, decoding=decoding).translate(sources)
+    texts = [output.text for output in outputs]
+    assert any("9" in text for text in texts)
+    (bleu,) = score(texts, [references], Evaluation(metrics=("bleu",), bootstrap=0))
+    assert record["bleu"] == pytest.approx(bleu.value)

@@ -150,6 +150,19 @@ WRONG = {
             "translates nothing; set loss",
         ],
     ),
+    "language model with noise on a source": Wrong(
+        "data: {tgt: de, train: d/train, dev: d/dev, reverse_src: true}\n"
+        "model: {type: language_model}\n"
+        "training: {src_word_dropout: 0.1, src_shuffle: 2}\n",
+        [
+            "x.yaml:1: data.reverse_src: a language model has no source and translates nothing; "
+            "set false",
+            "x.yaml:3: training.src_word_dropout: a language model has no source and translates "
+            "nothing; set 0",
+            "x.yaml:3: training.src_shuffle: a language model has no source and translates "
+            "nothing; set 0",
+        ],
+    ),
     "language model of files with a source": Wrong(
         "data: {tgt: de, train: {src: d/train.en, tgt: d/train.de}, dev: d/dev}\n"
         "model: {type: language_model, bridge: dense}\n",
@@ -267,7 +280,7 @@ WRONG = {
     "language model without forget gates": Wrong(
         "data: {tgt: de, train: d/train, dev: d/dev}\n"
         "model: {type: language_model, forget_bias: 1, decoder: {rnn_type: gru}}\n",
-        ["x.yaml:2: model.forget_bias: gru have no forget gate; set null"],
+        ["x.yaml:2: model.forget_bias: gru has no forget gate; set null"],
     ),
     "both ways and in turn": Wrong(
         "model:\n  encoder:\n    alternating: true\n    bidirectional: true\n",

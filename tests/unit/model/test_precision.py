@@ -141,9 +141,17 @@ def test_low_precision_is_close(precision):
 
 
 @pytest.mark.parametrize("precision", LINEARS)
-@pytest.mark.parametrize("lexical", [False, True])
-def test_a_narrow_model_predicts_what_is_allowed(precision, lexical):
-    model = for_search(build_model(decoder={"lexical": lexical}), precision)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"decoder": {"lexical": True}},
+        {"decoder": {"embedding_dim": 1}, "tied_embeddings": "two_way"},
+    ],
+    ids=["plain", "lexical", "readouts of one unit"],
+)
+def test_a_narrow_model_predicts_what_is_allowed(precision, keys):
+    model = for_search(build_model(**keys), precision)
     src, lengths = random_source([5, 3])
     tokens = random_target(2, 3)
     ids = torch.tensor([0, 1, 2, 3, 5, 8])
