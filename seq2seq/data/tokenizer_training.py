@@ -14,6 +14,7 @@ from seq2seq import recipe
 from seq2seq.data.model_file import with_target_first
 from seq2seq.data.tokenizer import Tokenizer, Tokenizers, prepare_text
 from seq2seq.errors import DataError
+from seq2seq.sizes import OUTPUT_MULTIPLE
 from seq2seq.special import BOS, EOS, PAD, UNK
 
 PairsFactory = Callable[[], Iterator[tuple[str, str]]]
@@ -62,17 +63,19 @@ def train_tokenizers(read_pairs: PairsFactory, section: recipe.Tokenizer) -> Tok
 def _count_target(joint: Tokenizer, lines: Iterable[str], section: recipe.Tokenizer) -> Tokenizer:
     """The tokenizer with those pieces first that the target has often enough, or must have.
 
-    These are the special ones and what everything can be spelt with, characters and bytes.
+    These are the special ones and what everything can be spelt with, characters and bytes. The next
+    ones make their number a multiple of `OUTPUT_MULTIPLE`.
     """
     counts = np.zeros(len(joint), dtype=np.int64)
     lines = iter(lines)
     while texts := list(islice(lines, _LINES_AT_A_TIME)):
         counts += np.bincount(list(chain.from_iterable(joint.encode(texts))), minlength=len(joint))
-    kept = {
-        i
-        for i, piece in enumerate(joint.vocabulary)
-        if i <= EOS or len(piece) == 1 or i in joint.byte_ids or counts[i] >= section.tgt_min_count
-    }
+    is_kept = counts >= section.tgt_min_count
+    is_kept[[*range(EOS + 1), *joint.byte_ids]] = True
+    is_kept |= np.array([len(piece) == 1 for piece in joint.vocabulary])
+    others = np.flatnonzero(~is_kept)
+    is_kept[others[: -is_kept.sum() % OUTPUT_MULTIPLE]] = True
+    kept = {*np.flatnonzero(is_kept).tolist()}
     return Tokenizer(with_target_first(joint.serialize(), kept), lowercase=joint.lowercase)
 
 

@@ -152,7 +152,8 @@ class Tokenizer(Section):
     """Pieces of a joint vocabulary that the target side of the training text has less often than
     this are no pieces of the target: it is spelt without them, and the output layer computes
     nothing for them (vocabulary threshold, Sennrich et al. 2017). 1 leaves out those of the source
-    alone, often a quarter; more, 10 say, those too that are too rare to be learnt; 0 none."""
+    alone, often a quarter; more, 10 say, those too that are too rare to be learnt; 0 none. Up to 63
+    others fill the output layer to a multiple of 64, which is faster."""
 
     lowercase: bool = False
     """Lower-case the text (and so the output)."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from seq2seq.data import tokenizer_training
 from seq2seq.errors import RunError
 from seq2seq.recipe import Recipe, load_recipe
 from seq2seq.run import Run
@@ -45,7 +46,10 @@ def write(folder: Path, *overrides: str) -> Recipe:
 
 @pytest.fixture(scope="module")
 def numbers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(write(tmp_path_factory.mktemp("numbers"), "tokenizer.tgt_min_count=1")).run_dir
+    folder = tmp_path_factory.mktemp("numbers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokenizer_training, "OUTPUT_MULTIPLE", 1)
+        return train(write(folder, "tokenizer.tgt_min_count=1")).run_dir
 
 
 @pytest.fixture(scope="module")
