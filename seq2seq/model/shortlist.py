@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from seq2seq.sizes import OUTPUT_MULTIPLE
 from seq2seq.special import EOS, PAD, UNK
 
 
@@ -55,9 +54,6 @@ class Shortlister:
             allowed.scatter_(1, torch.where(src < self.vocab_size, src, EOS), True)
         used = allowed.any(dim=0)
         used[: EOS + 1] = True
-        listed = used.nonzero().squeeze(1)
-        others = (~used).nonzero().squeeze(1)  # not allowed, but they make products faster
-        fillers = others[: -len(listed) % OUTPUT_MULTIPLE]
-        ids = torch.cat((listed, fillers)).sort().values
+        ids = used.nonzero().squeeze(1)
         allowed[:, :UNK] = False
         return Shortlist(ids, allowed[:, ids])

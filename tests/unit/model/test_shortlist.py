@@ -6,7 +6,6 @@ from seq2seq.model.ensemble import Ensemble
 from seq2seq.model.precision import for_search
 from seq2seq.model.shortlist import Shortlister
 from seq2seq.search.beam import beam_search
-from seq2seq.sizes import OUTPUT_MULTIPLE
 from seq2seq.special import BOS, EOS, PAD, UNK
 
 PIECES = torch.randint(EOS + 1, TGT_VOCAB, (SRC_VOCAB, 2))
@@ -34,16 +33,6 @@ def test_what_a_target_of_fewer_joint_tokens_lacks_is_not_listed():
     assert int(found.ids.max()) < size
     for row, allowed in zip(src.tolist(), found.allowed, strict=True):
         assert set(row) - {PAD, size} <= set(found.ids[allowed].tolist())
-
-
-def test_lists_are_filled_up_to_sizes_of_fast_products():
-    vocab = 10 * OUTPUT_MULTIPLE
-    shortlister = Shortlister(PIECES, torch.tensor([vocab - 1]), vocab, joint=False)
-    found = shortlister(random_source([6, 2])[0])
-    assert len(found.ids) == OUTPUT_MULTIPLE == len({*found.ids.tolist()})
-    assert found.ids.tolist() == sorted(found.ids.tolist())
-    assert found.ids[-1] == vocab - 1 and found.allowed[:, -1].all()
-    assert found.allowed.any(dim=0).sum() < TGT_VOCAB + 1
 
 
 @pytest.mark.parametrize("num_models", [1, 2])
