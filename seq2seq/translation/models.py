@@ -92,7 +92,7 @@ class Models:
                     f"{recipes[0].model.type}; only models of one type are an ensemble"
                 )
             check_pieces(run, own, runs[0], tokenizers[0])
-            _check_direction(run, recipe, runs[0], recipes[0])
+            run.check_direction("ensemble", recipes[0].data.src, recipes[0].data.tgt)
         networks, lengths = [], []
         for run, own in zip(runs, tokenizers, strict=True):
             saved = run.load_checkpoint(checkpoint)
@@ -127,16 +127,6 @@ class Models:
     def target(self) -> Tokenizer:
         """What their output is written with."""
         return self.tokenizers[0].tgt
-
-
-def _check_direction(run: Run, recipe: Recipe, first: Run, other: Recipe) -> None:
-    """See that a run doesn't translate what another writes."""
-    src, tgt = recipe.data.src, recipe.data.tgt
-    if src != tgt and (src, tgt) == (other.data.tgt, other.data.src):
-        raise RunError(
-            f"{run.path}: translates {src} to {tgt}, {first.path} {tgt} to {src} (data.src, "
-            "data.tgt); only models of one direction are an ensemble"
-        )
 
 
 def check_pieces(run: Run, own: Tokenizers, first: Run, others: Tokenizers) -> None:

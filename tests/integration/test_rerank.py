@@ -54,8 +54,8 @@ def test_runs_of_two_directions_are_no_ensemble(judges: dict[str, Path], capsys:
     capsys.readouterr()
     assert main(["translate", "run", "-i", "in", "--ensemble", "other"]) == 2
     assert capsys.readouterr().err == (
-        f"other: translates {tgt} to {src}, run {src} to {tgt} (data.src, data.tgt); only models "
-        "of one direction are an ensemble\n"
+        f"ensemble: other translates from {tgt} into {src}; name a run that does from {src} into "
+        f"{tgt}\n"
     )
 
 
