@@ -16,7 +16,7 @@ from seq2seq.keys import dotted, walk
 from seq2seq.recipe import AUTO, Recipe, Training
 from seq2seq.sections.conflicts import find_conflicts
 from seq2seq.settings import Section
-from seq2seq.sizes import COPIES, SYMBOLS, TEXT, Size
+from seq2seq.sizes import COPIES, OUTPUT_MULTIPLE, SYMBOLS, TEXT, Size
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -101,11 +101,9 @@ def _rules(
         reason = f"{corpus.shared_letters:.0%} of the letters are shared"
         yield Choice("tokenizer.joint", joint, reason)
         # Of 8,000 pieces of Multi30k 5,888 are left, and so three quarters of the output layer.
-        chooses = joint and is_text and not copies
-        reason = (
-            "the source's own pieces are left out" if chooses else "all pieces are the target's"
-        )
-        yield Choice("tokenizer.tgt_min_count", int(chooses), reason)
+        leaves_out = joint and is_text and not copies
+        reason = "pieces of the source alone are left out" if leaves_out else "all are kept"
+        yield Choice("tokenizer.tgt_min_count", int(leaves_out), reason)
 
     # Embeddings of pieces that are seen seldom learn from both of their places (Press & Wolf 2017).
     is_small = corpus.pairs <= 300_000
@@ -290,8 +288,9 @@ def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, kind: str) -> Ch
         pieces = max(size.vocab_size, 2 * words)
         return Choice("tokenizer.vocab_size", pieces, "room for all symbols")
     usual = size.vocab_size, f"{_pairs(recipe, corpus)} of text"
-    most = words // 200 * 100, f"{words:,} different words"
-    least = 2 * characters, f"{characters:,} different characters"
+    unit = OUTPUT_MULTIPLE
+    most = words // (2 * unit) * unit, f"{words:,} different words"
+    least = -(-2 * characters // unit) * unit, f"{characters:,} different characters"
     return Choice("tokenizer.vocab_size", *max(least, min(most, usual)))
 
 

@@ -22,6 +22,7 @@ from seq2seq.data.statistics import Side, Statistics
 from seq2seq.keys import walk
 from seq2seq.recipe import Recipe, changed_keys, dump_recipe, load_recipe
 from seq2seq.sections.conflicts import find_conflicts
+from seq2seq.sizes import OUTPUT_MULTIPLE
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = "data: {src: en, tgt: de, train: hub:x, dev: hub:x}\n"
@@ -391,7 +392,7 @@ def test_few_words_take_few_pieces(tmp_path: Path) -> None:
         side = replace(MULTI30K.src, distinct_words=words // 2)
         corpus = replace(MULTI30K, src=side, tgt=replace(side, distinct_words=words - words // 2))
         tokenizer = choose(load(tmp_path), corpus).recipe.tokenizer
-        assert tokenizer.vocab_size == min(8000, words // 2)
+        assert tokenizer.vocab_size == min(8000, words // 2 // OUTPUT_MULTIPLE * OUTPUT_MULTIPLE)
 
 
 def test_every_character_and_symbol_has_room(tmp_path: Path) -> None:
