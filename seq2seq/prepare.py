@@ -241,15 +241,13 @@ def _complete(
     """The recipe with nothing left to choose.
 
     A trained run keeps the batch size it has found, and validates as often, although limits that
-    may change have a part in that; it keeps its pieces, which older versions didn't choose.
+    may change have a part in that; it keeps its pieces, which older versions chose otherwise.
     """
     kept = {}
     if run.is_trained and run.recipe_file.exists():
         saved = run.load_recipe()
-        kept = {
-            "training.validate_every": saved.training.validate_every,
-            "tokenizer.tgt_min_count": saved.tokenizer.tgt_min_count,
-        }
+        kept = {f"tokenizer.{key}": value for key, value in saved.tokenizer}
+        kept["training.validate_every"] = saved.training.validate_every
         if recipe.training.batch_size == recipes.AUTO:
             batch_size = saved.training.batch_size
     return choose(recipe, statistics, _first_recipe(recipe), batch_size, kept)
