@@ -300,7 +300,8 @@ def _prepare_tokenizers(
         key = content_key("given", [digests.of_file(file) for file in files], lowercase)
     else:
         settings = section.model_dump(exclude={"sampling", "model", "src_model", "tgt_model"})
-        settings = {k: v for k, v in settings.items() if k != "tgt_min_count" or v}  # as it was
+        if not settings["tgt_min_count"]:
+            del settings["tgt_min_count"]  # older versions made the key without it
         key, source = content_key("trained", settings, train_key), "data.train"
     if is_done(run, folder, key, source):
         return load_tokenizers(folder)
@@ -336,7 +337,7 @@ def _given_tokenizers(
 
     def read() -> Tokenizers:
         sides = [Tokenizer.load(file, lowercase=section.lowercase) for file in files]
-        return Tokenizers(*sides) if len(sides) > 1 else Tokenizers.joint(sides[0])
+        return Tokenizers(sides[0], sides[-1].for_target())
 
     return read, files, section.lowercase, "the tokenizer models"
 

@@ -103,6 +103,17 @@ def test_runs_with_its_pieces_join_it(numbers: Path, lines: list[str], tmp_path:
     other = train(write(tmp_path, pieces, "seed=2", "training.max_updates=4")).run_dir
     together = list(Translator.load(numbers, ensemble=[other]).translate(lines))
     assert len(together) == len(lines)
+    model = f"{numbers}/tokenizer/joint.model"
+    apart = train(
+        write(
+            tmp_path,
+            f"tokenizer={{src_model: {model}, tgt_model: {model}, joint: false}}",
+            "model.tied_embeddings=two_way",
+            f"output_dir={tmp_path}/apart",
+            "training.max_updates=4",
+        )
+    ).run_dir
+    assert len(list(Translator.load(numbers, ensemble=[apart]).translate(lines))) == len(lines)
     begun = train(
         write(
             tmp_path,
