@@ -132,16 +132,19 @@ def test_a_process_alone_waits_for_nobody(
 
 
 STORE = """
-import os, sys, time
+import os, sys
+import torch.distributed as dist
 from seq2seq import parallel
 
 os.environ |= {"WORLD_SIZE": "2", "RANK": sys.argv[1]}
 try:
     with parallel.connected():
+        store = dist.distributed_c10d._get_default_store()
         if sys.argv[1] == "0":
+            store.get("the other is connected")
             os._exit(1)
-        import torch.distributed as dist
-        dist.distributed_c10d._get_default_store().get("what nobody sets")
+        store.set("the other is connected", "")
+        store.get("what nobody sets")
 except dist.DistNetworkError:
     print("lost")
 """
