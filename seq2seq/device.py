@@ -77,7 +77,7 @@ def decoding_precision(device: torch.device, wanted: str) -> str:
     if device.type == "cpu":
         fast |= {"bfloat16": has_fast_bfloat16(device), "int8": has_fast_int8(device)}
     if wanted == "auto":
-        return next(name for name in ("bfloat16", "int8", "float32") if fast[name])
+        return next(name for name in ("int8", "float32") if fast[name])
     if not fast[wanted]:
         logger.warning("decoding.precision: %s is not fast here; using float32", wanted)
         return "float32"

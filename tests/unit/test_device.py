@@ -178,7 +178,8 @@ def test_the_peak_of_memory_counts_what_was_used_and_freed():
 @pytest.mark.parametrize(
     ("fast", "wanted", "found"),
     [
-        ({"avx2", "avx512_bf16"}, "auto", "bfloat16"),
+        ({"avx2", "avx512_bf16"}, "auto", "int8"),
+        ({"avx2", "avx512_bf16"}, "bfloat16", "bfloat16"),
         ({"avx2"}, "auto", "int8"),
         (set(), "auto", "float32"),
         ({"avx2", "avx512_bf16"}, "int8", "int8"),
