@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from seq2seq.data.statistics import Side, Statistics
+from seq2seq.errors import SettingsError
 from seq2seq.keys import dotted, walk
 from seq2seq.recipe import AUTO, Recipe, Training
 from seq2seq.sections.conflicts import find_conflicts
@@ -313,6 +314,9 @@ def choose(
             sizes of its network stay.
         batch_size: what `training.batch_size: auto` has been found to be.
         kept: choices that stay as they were made, by key, although what they depend on may change.
+
+    Raises:
+        SettingsError: what is given conflicts with a choice that is kept.
     """
     is_open = set(open_keys(recipe))
     while True:
@@ -322,15 +326,18 @@ def choose(
             reason = f"as in {recipe.training.init_from}"
             for key in choices:
                 if key.startswith(("model.", "tokenizer.")) and key != "model.dropout":
-                    choices[key] = Choice(key, _value(first, key.split(".")), reason)
+                    choices[key] = Choice(key, value_at(first, key), reason)
         for key in kept.keys() & choices.keys():
             choices[key] = replace(choices[key], value=kept[key])
         complete = recipe
         for choice in choices.values():
             complete = _replaced(complete, choice.key.split("."), choice.value)
-        conflicts = find_conflicts(complete)
-        keys = (dotted(key) for conflict in conflicts for key in conflict.keys)
-        forbidden = next((key for key in keys if key in choices), None)
+        forbidden = None
+        for conflict in find_conflicts(complete):
+            keys = [dotted(key) for key in conflict.keys]
+            if not kept.keys().isdisjoint(keys):
+                raise SettingsError([f"{keys[0]}: {conflict.text}"])
+            forbidden = forbidden or next((key for key in keys if key in choices), None)
         if forbidden is None:
             return Completed(complete, {key: choice.reason for key, choice in choices.items()})
         # What else is chosen may go by it.
@@ -343,18 +350,19 @@ def _replaced(section: AnySection, path: list[str], value: Any) -> AnySection:
     return section.model_copy(update={name: value})
 
 
-def _value(section: Any, path: list[str]) -> Any:
-    for name in path:
+def value_at(section: Any, key: str) -> Any:
+    """The value of a dotted key."""
+    for name in key.split("."):
         section = getattr(section, name)
     return section
 
 
 def open_keys(recipe: Recipe) -> list[str]:
     """The keys, dotted, whose values are to be chosen since nobody gave them, or gave `auto`."""
-    paths = [[str(part) for part in key.path] for key in walk(Recipe) if key.chosen_from]
-    return [dotted(path) for path in paths if not _is_given(recipe, path)]
+    keys = (dotted(key.path) for key in walk(Recipe) if key.chosen_from)
+    return [key for key in keys if not _is_given(recipe, key)]
 
 
-def _is_given(section: Any, path: list[str]) -> bool:
-    parent = _value(section, path[:-1])
-    return path[-1] in parent.model_fields_set and getattr(parent, path[-1]) != AUTO
+def _is_given(recipe: Recipe, key: str) -> bool:
+    section, _, name = key.rpartition(".")
+    return name in value_at(recipe, section).model_fields_set and value_at(recipe, key) != AUTO

@@ -251,7 +251,7 @@ def lint_dev(training: Training, train: EncodedCorpus, dev: EncodedCorpus) -> It
     per_update = float(training.batch_size * training.accumulate)
     if training.batch_type == "tokens":
         per_update /= float(train.tgt_lengths.mean())
-    every = training.validate_every
+    every = training.validate_every or training.updates_per_epoch
     between = len(train) if every is None else every * per_update
     if len(dev) > max(MANY_LINES, between / 3):
         yield (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seq2seq import recipe as recipes
-from seq2seq.choices import Completed, choose, open_keys
+from seq2seq.choices import Completed, choose, open_keys, value_at
 from seq2seq.data.build import LINES, build_stream, is_mixed, load_train, read_first
 from seq2seq.data.clean import Ledger, Limits
 from seq2seq.data.corpus import Pair, read_pairs
@@ -241,13 +241,14 @@ def _complete(
     """The recipe with nothing left to choose.
 
     A trained run keeps the batch size it has found, and validates as often, although limits that
-    may change have a part in that; it keeps its pieces, which older versions chose otherwise.
+    may change have a part in that; it keeps its pieces, which older versions chose otherwise, and
+    its network, whatever search is to do.
     """
     kept = {}
     if run.is_trained and run.recipe_file.exists():
         saved = run.load_recipe()
-        kept = {f"tokenizer.{key}": value for key, value in saved.tokenizer}
-        kept["training.validate_every"] = saved.training.validate_every
+        stays = ("tokenizer.", "model.", "training.validate_every")
+        kept = {key: value_at(saved, key) for key in open_keys(recipe) if key.startswith(stays)}
         if recipe.training.batch_size == recipes.AUTO:
             batch_size = saved.training.batch_size
     return choose(recipe, statistics, _first_recipe(recipe), batch_size, kept)

@@ -25,6 +25,7 @@ from seq2seq.training.batch_size import MIN_UPDATES, double_while, fits_memory
 from seq2seq.training.diagnosis import OutputMeasures
 from seq2seq.training.minimum_risk import Ids, SentenceScores
 from seq2seq.training.objective import OBJECTIVES
+from seq2seq.training.progress import reached_limits
 from seq2seq.training.rehearsal import rehearse
 from seq2seq.training.source import build_source
 from seq2seq.training.tensorboard import TensorBoard, require_tensorboard
@@ -80,6 +81,10 @@ def _train(prepared: Prepared, trainer: Trainer, stop: Callable[[], bool]) -> Ou
     world.once(trainer.run.write_recipe, prepared.recipe, prepared.reasons)
     if is_begun:
         if progress.finished:
+            limits = " and ".join(
+                f"training.{k}" for k in reached_limits(trainer.section, progress)
+            )
+            logger.info("training is over by %s; with more of that it goes on", limits)
             return Outcome("already finished", trainer.run.path, progress.best)
         logger.info("resuming after update %s", f"{trainer.progress.update:,}")
     logger.info(
@@ -101,7 +106,8 @@ def _judged_by(recipe: Recipe) -> dict[str, Any]:
     section, found = recipe.training, dict[str, Any]()
     metrics = {str(section.early_stopping_metric)} - {"loss", "perplexity"}
     if metrics:
-        found["decoding.precision"] = recipe.decoding.precision
+        keys = "precision", "ban_unk", "replace_unk"
+        found = {f"decoding.{key}": getattr(recipe.decoding, key) for key in keys}
     if section.objective == "minimum_risk":
         metrics.add(section.risk_metric)
     if "bleu" in metrics:
@@ -123,7 +129,7 @@ def set_up(recipe: Recipe, world: World = ALONE) -> tuple[Prepared, Trainer]:
     run, device = Run(Path(recipe.output_dir)), resolve_device(recipe.device)
     first = recipe.training.init_from
     if first is not None and not run.is_trained:
-        Run(Path(first)).check_direction("training.init_from", recipe.data.src, recipe.data.tgt)
+        _check_directions(Run(Path(first)), recipe)
     check_precision(device, recipe.training.precision)
     if recipe.training.deterministic:
         be_deterministic()
@@ -134,6 +140,22 @@ def set_up(recipe: Recipe, world: World = ALONE) -> tuple[Prepared, Trainer]:
         size = int(world.agree(_find_batch_size(prepared, run, device)))
         prepared = world.in_turn(lambda: prepare(recipe, size))
     return prepared, build_trainer(prepared.recipe, prepared, run, device, world)
+
+
+def _check_directions(first: Run, recipe: Recipe) -> None:
+    """See that the run to begin with translates and reads in the directions of a recipe.
+
+    Raises:
+        RunError: it doesn't.
+    """
+    first.check_direction("training.init_from", recipe.data.src, recipe.data.tgt)
+    theirs = first.load_recipe().data
+    for key in ("reverse_src", "reverse_tgt"):
+        if (wanted := getattr(theirs, key)) != getattr(recipe.data, key):
+            raise RunError(
+                f"training.init_from: {first.path} was trained with data.{key}: "
+                f"{str(wanted).lower()}, and its weights are of use with that alone; set it so"
+            )
 
 
 def _find_batch_size(prepared: Prepared, run: Run, device: torch.device) -> int:

@@ -60,8 +60,10 @@ class Sampler:
         """Share of padding among all source and target positions of an epoch's batches."""
         if not len(self._src):
             return 0.0
-        rows, src, tgt = self.shapes(self.batches(epoch)).T
-        real = int(self._src.sum(dtype=np.int64) + self._tgt.sum(dtype=np.int64))
+        batches = self.batches(epoch)
+        rows, src, tgt = self.shapes(batches).T
+        pairs = np.concatenate(batches)
+        real = sum(int(side[pairs].sum(dtype=np.int64)) for side in (self._src, self._tgt))
         return 1 - real / int((rows * (src + tgt)).sum())
 
     def shapes(self, batches: Sequence[Ints]) -> Ints:

@@ -21,7 +21,12 @@ def find_stream_conflicts(recipe: Recipe) -> Iterator[Conflict]:
             text = "an epoch is a pass over the pairs; set null, or data.streaming: true"
             yield Conflict(text, "training.updates_per_epoch", "data.streaming")
         return
+    training = recipe.training
     wrong = {
+        "training.updates_per_epoch": (
+            "updates_per_epoch" in training.model_fields_set and training.updates_per_epoch is None,
+            "a stream has no end to count epochs by; give a number, or leave the key out",
+        ),
         "data.temperature": (
             data.temperature is not None,
             "needs the sizes of corpora, which a stream does not tell; give data.weights instead",

@@ -21,12 +21,14 @@ class Progress:
         pairs: what became of the pairs of a stream up to the end of the chunk in use, in its pass.
         update: updates made in all.
         seconds: spent in training, validations included, over all starts of the run.
-        best: best value of the early-stopping metric so far.
-        best_loss: loss on the development set at that time.
-        best_update: when that was.
+        best: value of the early-stopping metric of the best checkpoint, which may be an average.
+        best_loss: its loss on the development set.
+        best_update: of the last validation that gave the best checkpoint.
+        reached: best value of the metric in a validation so far, averages aside.
+        reached_loss: loss on the development set at that time.
         judged_by: keys of the recipe that scores in training depend on, besides those of
             `training`, with their values.
-        bad_validations: validations since then.
+        bad_validations: validations since then, which patience goes by.
         validated: update of the last validation.
         plateau: memory of the `plateau` schedule.
         loss_mean: running mean of the cross-entropy of updates, nats per token.
@@ -49,6 +51,8 @@ class Progress:
     best: float | None = None
     best_loss: float = math.inf
     best_update: int = 0
+    reached: float | None = None
+    reached_loss: float = math.inf
     judged_by: dict[str, Any] = field(default_factory=dict)
     bad_validations: int = 0
     validated: int = 0
@@ -135,12 +139,14 @@ def share_done(section: recipe.Training, progress: Progress, updates_per_epoch: 
     return max(shares)
 
 
-def is_over(section: recipe.Training, progress: Progress) -> bool:
-    """Whether a limit is reached, or patience has run out."""
-    patience = section.early_stopping_patience
-    return (
-        progress.epoch >= section.max_epochs
-        or (section.max_updates is not None and progress.update >= section.max_updates)
-        or (section.max_minutes is not None and progress.seconds >= 60 * section.max_minutes)
-        or (patience > 0 and progress.bad_validations >= patience)
-    )
+def reached_limits(section: recipe.Training, progress: Progress) -> list[str]:
+    """The keys of `training` whose limits are reached; training is over when there are any."""
+    so_far = {
+        "max_epochs": progress.epoch,
+        "max_updates": progress.update,
+        "max_minutes": progress.seconds / 60,
+        "early_stopping_patience": progress.bad_validations,
+    }
+    # No patience is for ever.
+    limits = {key: getattr(section, key) or math.inf for key in so_far}
+    return [key for key, limit in limits.items() if so_far[key] >= limit]

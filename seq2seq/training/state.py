@@ -34,6 +34,8 @@ class State:
     def unpack(cls, saved: Checkpoint) -> "State":
         """The state of a checkpoint."""
         progress = dict(saved.values["progress"])
+        # Earlier versions took averages for what had been reached.
+        progress = {"reached": progress["best"], "reached_loss": progress["best_loss"]} | progress
         plateau = Plateau(**progress["plateau"])
         return cls(
             saved.tensors,

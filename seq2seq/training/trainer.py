@@ -24,7 +24,7 @@ from seq2seq.training.learner import Learner
 from seq2seq.training.log import MetricsLog, progress_line, split_line, validation_line
 from seq2seq.training.objective import Objective
 from seq2seq.training.optim import learning_rate
-from seq2seq.training.progress import Progress, Tally, is_over, share_done
+from seq2seq.training.progress import Progress, Tally, reached_limits, share_done
 from seq2seq.training.seeding import seed_update
 from seq2seq.training.setback import KEEP_EVERY, LastGood, describe_failure
 from seq2seq.training.source import Group, Source
@@ -215,13 +215,13 @@ class Trainer:
         every = section.validate_every
         due = progress.position == 0 if every is None else progress.update % every == 0
         new = progress.validated < progress.update
-        if not (due and new) and not is_over(self.section, self.progress):
+        if not (due and new) and not reached_limits(section, progress):
             return False
         if not self.is_saved:
             self.save()  # so that `best` never stands alone
         if new:
             self._validate()
-        progress.finished = is_over(self.section, self.progress)
+        progress.finished = bool(reached_limits(section, progress))
         if progress.finished:
             for kind, count in averaging.kept_counts(section).items():
                 if kind == "last" or section.average_best:
@@ -256,10 +256,14 @@ class Trainer:
         started = time.monotonic()
         progress, model = self.progress, self.inference_model
         values, rank = self.validator.measure(model)
-        is_best = self._is_best(rank)
+        is_best = _is_above(rank, progress.best, progress.best_loss)
+        # Not by averages, which are made where training has come to an end: it may go on.
+        has_improved = _is_above(rank, progress.reached, progress.reached_loss)
+        if has_improved:
+            progress.reached, progress.reached_loss = rank[0], -rank[1]
         progress.validated = progress.update
-        progress.bad_validations = 0 if is_best else progress.bad_validations + 1
-        falls = progress.plateau.validated(self.section, is_best)
+        progress.bad_validations = 0 if has_improved else progress.bad_validations + 1
+        falls = progress.plateau.validated(self.section, has_improved)
         progress.seconds += self.world.agree(time.monotonic() - started)
         record = progress.record("validation", values)
         weights = self._weights_of(model, record)
@@ -270,7 +274,7 @@ class Trainer:
             self._save_best(weights, rank)
         self.world.once(self.log.write, record)
         logger.info(validation_line(record, is_best))
-        done = 1.0 if is_over(self.section, progress) else self.done
+        done = 1.0 if reached_limits(self.section, progress) else self.done
         if alarms.is_settled(progress.update, done):
             off = alarms.read_signs(values)
             self._tell(progress.update, alarms.news(progress, off, alarms.SIGNS))
@@ -287,7 +291,7 @@ class Trainer:
         model = copy.deepcopy(self.inference_model)
         checkpoints.load_weights(model, averaging.mean_weights(paths))
         values, rank = self.validator.measure(model)
-        is_best = self._is_best(rank)
+        is_best = _is_above(rank, self.progress.best, self.progress.best_loss)
         updates = sorted(checkpoints.load_values(path)["update"] for path in paths)
         record = self.progress.record("average", {**values, "updates": updates})
         if is_best:
@@ -296,11 +300,6 @@ class Trainer:
         line = validation_line(record, is_best)
         logger.info("mean of the %s %d checkpoints:  %s", kind, len(paths), line)
         return is_best
-
-    def _is_best(self, rank: averaging.Rank) -> bool:
-        """Of equal BLEU, as on a small development set that is solved, the lower loss is better."""
-        progress = self.progress
-        return progress.best is None or rank > (progress.best, -progress.best_loss)
 
     def _weights_of(self, model: Seq2Seq, record: dict[str, Any]) -> Checkpoint:
         """Weights to translate with."""
@@ -370,7 +369,8 @@ class Trainer:
         self.learner.restore(saved)
         state = State.unpack(saved)
         self.progress, self.tally = state.progress, state.tally
-        self.progress.finished = self.progress.finished and is_over(self.section, self.progress)
+        if not reached_limits(self.section, self.progress):
+            self.progress.finished = False
         return True
 
     def _recover_best(self) -> None:
@@ -383,6 +383,12 @@ class Trainer:
         if rank is not None:
             progress.best, progress.best_loss = rank[0], -rank[1]
         elif progress.validated == progress.update:
-            progress.best, progress.validated, progress.finished = None, 0, False
+            progress.best = progress.reached = None
+            progress.validated, progress.finished = 0, False
         else:
             progress.best = None
+
+
+def _is_above(rank: averaging.Rank, best: float | None, loss: float) -> bool:
+    """Of equal BLEU, as on a small development set that is solved, the lower loss is better."""
+    return best is None or rank > (best, -loss)

@@ -104,6 +104,19 @@ def test_a_run_of_the_opposite_direction_is_refused(tuning: Recipe, first: Path)
     assert not Path(tuning.output_dir).exists()
 
 
+def test_a_run_that_reads_or_writes_from_the_end_is_for_those_that_do(
+    tuning: Recipe, first: Path
+) -> None:
+    for key in ("reverse_src", "reverse_tgt"):
+        data = tuning.data.model_copy(update={key: True})
+        with pytest.raises(
+            RunError,
+            match=rf"^training\.init_from: .*/first was trained with data\.{key}: false, and its ",
+        ):
+            train(tuning.model_copy(update={"data": data}))
+    assert not Path(tuning.output_dir).exists()
+
+
 def test_weights_of_another_kind_of_vocabulary_name_it(tmp_path: Path) -> None:
     first = train(toy_recipe(tmp_path, "model.tied_embeddings=three_way", "training.max_updates=1"))
     moved = shutil.move(first.run_dir, tmp_path / "first")

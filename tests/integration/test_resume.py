@@ -1,6 +1,7 @@
 """A run that is killed and resumed ends as an unbroken one, to the last bit."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -203,26 +204,27 @@ def test_longer_limits_go_on_as_if_they_had_been_there(
     assert train(longer).status == "already finished"
 
 
+SEARCH = ["decoding.precision", "decoding.ban_unk"]
 RISKY = ["training.objective=minimum_risk", "training.risk_metric=chrf", "training.risk_samples=2"]
 
 
 @pytest.mark.parametrize(
     ("settings", "free", "kept"),
     [
-        ([], [], ["decoding.precision", "evaluation.tokenize", "evaluation.lowercase"]),
+        ([], [], [*SEARCH, "evaluation.tokenize", "evaluation.lowercase"]),
         (
             ["training.early_stopping_metric=loss"],
-            ["decoding.precision", "evaluation.tokenize", "evaluation.lowercase"],
+            [*SEARCH, "evaluation.tokenize", "evaluation.lowercase"],
             [],
         ),
         (
             ["training.early_stopping_metric=ter"],
             ["evaluation.tokenize", "evaluation.lowercase"],
-            ["decoding.precision"],
+            SEARCH,
         ),
         (
             ["training.early_stopping_metric=loss", *RISKY],
-            ["decoding.precision", "evaluation.tokenize"],
+            [*SEARCH, "evaluation.tokenize"],
             ["evaluation.lowercase"],
         ),
     ],
@@ -231,6 +233,7 @@ def test_what_scores_in_training_depend_on_stays(
     tmp_path: Path, settings: list[str], free: list[str], kept: list[str]
 ) -> None:
     values = {"tokenize": "none", "lowercase": "true", "precision": "auto"}
+    values["ban_unk"] = "false"
 
     def changed(keys: list[str], epochs: int = 2) -> Recipe:
         changes = [f"{key}={values[key.split('.')[1]]}" for key in keys]
@@ -278,11 +281,15 @@ def records_of(run: Run) -> list[dict[str, Any]]:
     return [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
 
 
-def test_more_patience_goes_on(tmp_path: Path) -> None:
+def test_more_patience_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = ["training.validate_every=1", "training.learning_rate=1e-9"]
     recipe = toy_recipe(tmp_path, *settings, "training.early_stopping_patience=1")
     train(recipe)
     update = records_of(Run(tmp_path / "run"))[-1]["update"]
+    caplog.set_level(logging.INFO)
+    assert train(recipe).status == "already finished"
+    reason = "training is over by training.early_stopping_patience; with more of that it goes on"
+    assert caplog.messages[-1] == reason
     more = toy_recipe(tmp_path, *settings, f"training.early_stopping_patience={update + 3}")
     assert train(more).status == "finished"
     assert records_of(Run(tmp_path / "run"))[-1]["update"] > update

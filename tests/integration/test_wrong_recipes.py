@@ -437,7 +437,8 @@ WRONG = {
     "what a stream does not have": Wrong(
         "data:\n  src: en\n  tgt: de\n  train: d/train\n  dev: d/dev\n  streaming: true\n"
         "  temperature: 5\n  distillation: {runs: teacher}\n"
-        "  back_translation: {runs: teacher, text: d/dev.de}\ndecoding: {shortlist: 20}\n",
+        "  back_translation: {runs: teacher, text: d/dev.de}\ndecoding: {shortlist: 20}\n"
+        "training: {updates_per_epoch: null}\n",
         [
             "x.yaml:7: data.temperature: needs the sizes of corpora, which a stream does not tell; "
             "give data.weights instead",
@@ -447,6 +448,8 @@ WRONG = {
             "null, or data.streaming: false",
             "x.yaml:10: decoding.shortlist: is learnt from encoded pairs, and a stream keeps none; "
             "set 0",
+            "x.yaml:11: training.updates_per_epoch: a stream has no end to count epochs by; give a "
+            "number, or leave the key out",
         ],
         files={"teacher/checkpoints/best.safetensors": ""},
     ),

@@ -19,6 +19,7 @@ from corpora import (
 
 from seq2seq.choices import choose, open_keys
 from seq2seq.data.statistics import Side, Statistics
+from seq2seq.errors import SettingsError
 from seq2seq.keys import walk
 from seq2seq.recipe import Recipe, changed_keys, dump_recipe, load_recipe
 from seq2seq.sections.conflicts import find_conflicts
@@ -145,6 +146,16 @@ def test_validations_go_by_the_limits(tmp_path: Path) -> None:
     for given, expected in {(): 77, ("training.validate_every=8",): 8}.items():
         found = choose(load(tmp_path, *given), text(800), kept={"training.validate_every": 77})
         assert found.recipe.training.validate_every == expected
+
+
+def test_a_choice_that_is_kept_is_told_to_conflict(tmp_path: Path) -> None:
+    copies = choose(load(tmp_path), GERMAN)
+    assert copies.recipe.model.decoder.copy_attention
+    wish = load(tmp_path, "decoding.shortlist=20")
+    assert not choose(wish, GERMAN).recipe.model.decoder.copy_attention
+    kept = {key: value(copies.recipe, key) for key in open_keys(wish)}
+    with pytest.raises(SettingsError, match=r"^decoding\.shortlist: has no part in a model that c"):
+        choose(wish, GERMAN, kept=kept)
 
 
 def test_weights_are_averaged_over_a_part_of_training(tmp_path: Path) -> None:

@@ -273,6 +273,20 @@ def test_an_interrupted_training_says_how_to_go_on(
     assert signal.getsignal(number) is before
 
 
+def test_an_interrupt_at_the_end_of_training_is_no_less_of_one(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def train(recipe: Any, *, stop: Callable[[], bool], world: World) -> Any:
+        stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        return SimpleNamespace(status="finished")
+
+    fake_module(monkeypatch, "train", train=train)
+    assert main(["run", "r.yaml"]) == 130
+    errors = capsys.readouterr().err
+    assert errors.endswith("training is over and saved in runs/r; to go on: seq2seq run r.yaml\n")
+
+
 def test_a_second_interrupt_aborts(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def train(recipe: Any, *, stop: Callable[[], bool], world: World) -> Any:
         stop()

@@ -2,7 +2,7 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,6 +11,7 @@ from matplotlib.image import imread
 
 from seq2seq.cli import main
 from seq2seq.curves import PANELS, draw_curves, points
+from seq2seq.recipe import Metric
 
 Capture = pytest.CaptureFixture[str]
 
@@ -56,7 +57,13 @@ def test_every_panel_has_something_in_the_records_of_training(toy_run: Path) -> 
     lines = (toy_run / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     empty = {each.title for each in PANELS if not points(each, records)}
-    assert empty <= {"chrF", "TER", "accuracy, %", "gradient norm"}
+    chosen = {"chrF", "chrF++", "TER", "WER, %", "CER, %", "accuracy, %"}
+    assert empty <= chosen | {"gradient norm"}
+
+
+def test_each_metric_that_picks_checkpoints_is_drawn() -> None:
+    for metric in get_args(Metric):
+        assert any(points(each, [validation(2) | {metric: 7.0}]) for each in PANELS[2:])
 
 
 COLOURS = "#1f77b4", "#ff7f0e"

@@ -227,7 +227,7 @@ def test_development_sets_that_say_little_are_told(tmp_path: Path) -> None:
             recipe.data.model_dump() | {"dev": [{"path": str(tmp_path / "few")}]}
         )
         prepared = prepare(recipe.model_copy(update={"data": data}))
-        return list(lint_dev(recipe.training, prepared.train, prepared.dev))
+        return list(lint_dev(recipe.training, prepared.train.head, prepared.dev))
 
     assert told(20) == []
     (few,) = told(1)
@@ -237,6 +237,10 @@ def test_development_sets_that_say_little_are_told(tmp_path: Path) -> None:
     (many,) = told(3500)
     assert many.startswith("data.dev: its 3,500 lines are translated each time that training has ")
     assert "has seen 80, so validation takes much of the time" in many
+    recipe = toy_recipe(tmp_path, "data.streaming=true", "training.updates_per_epoch=5")
+    (streamed,) = told(3500)
+    assert "has seen 80, so validation takes much of the time" in streamed
+    recipe = toy_recipe(tmp_path, "training.validate_every=5")
     (blank,) = told(12, blank=True)
     assert blank.startswith("data.dev: 100% of its targets are blank lines; ")
 

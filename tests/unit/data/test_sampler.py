@@ -3,6 +3,7 @@ import random
 import numpy as np
 import pytest
 
+from seq2seq.data.mixture import Mixture
 from seq2seq.data.sampler import Sampler
 
 KINDS = ["sentences", "tokens"]
@@ -87,3 +88,7 @@ def test_padding_share_is_what_padding_takes(kind):
     sampler = Sampler(src, tgt, 50, kind, 2)
     cells = sum(len(b) * (int(src[b].max()) + int(tgt[b].max())) for b in sampler.batches(3))
     assert sampler.padding_share(3) == pytest.approx(1 - (src.sum() + tgt.sum()) / cells)
+    mixed = Sampler(src, tgt, 50, kind, 2, Mixture([600, 100], [1, 9], seed=2))
+    pairs = np.concatenate(mixed.batches(3))
+    cells = sum(len(b) * (int(src[b].max()) + int(tgt[b].max())) for b in mixed.batches(3))
+    assert mixed.padding_share(3) == pytest.approx(1 - (src[pairs] + tgt[pairs]).sum() / cells)

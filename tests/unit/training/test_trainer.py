@@ -19,6 +19,7 @@ from seq2seq.recipe import Metric
 from seq2seq.run import Run
 from seq2seq.scoring.metrics import LOWER_IS_BETTER
 from seq2seq.train import build_trainer
+from seq2seq.training.state import State
 from seq2seq.training.trainer import Trainer
 
 Build = Callable[..., Trainer]
@@ -249,6 +250,30 @@ def test_the_mean_of_the_last_is_used_if_it_is_better(
     (record,) = records(trainer, "average")
     assert (record["updates"], record["bleu"]) == ([8, 10], value)
     assert [checkpoints.load_values(p)["update"] for p in trainer.run.kept_checkpoints()] == [10, 8]
+
+
+def test_patience_doesnt_go_by_averages(build: Build) -> None:
+    settings = [*AVERAGED[::2], "training.average_best=true", "training.early_stopping_patience=2"]
+    scores = {2: 1.0, 4: 3.0, 6: 3.5, 8: 3.2, 10: 3.1}
+
+    def fit(*limits: str) -> Trainer:
+        def bleu(model: Seq2Seq) -> float:
+            is_average = trainer.progress.validated == trainer.progress.update
+            return 9.0 if is_average else scores[trainer.progress.update]
+
+        trainer = build(*settings, *limits, bleu=bleu)
+        trainer.resume()
+        trainer.fit(never)
+        return trainer
+
+    fit("training.max_updates=4")
+    longer = fit("training.max_updates=99").progress
+    assert (longer.update, longer.reached, longer.bad_validations) == (10, 3.5, 2)
+    assert (longer.best, longer.best_update) == (9.0, 4)
+    # Earlier versions took averages for what had been reached.
+    last = longer_state = checkpoints.load(Run(build(*settings).run.path).checkpoint("last"))
+    del last.values["progress"]["reached"], last.values["progress"]["reached_loss"]
+    assert State.unpack(longer_state).progress.reached == 9.0
 
 
 def test_keeping_checkpoints_changes_no_weight(build: Build) -> None:
