@@ -17,7 +17,7 @@ from seq2seq.keys import dotted, walk
 from seq2seq.recipe import AUTO, Recipe, Training
 from seq2seq.sections.conflicts import find_conflicts
 from seq2seq.settings import Section
-from seq2seq.sizes import COPIES, OUTPUT_MULTIPLE, SYMBOLS, TEXT, Size
+from seq2seq.sizes import COPIES, OUTPUT_MULTIPLE, RATES, SYMBOLS, TEXT, Size
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -98,7 +98,8 @@ def _rules(
     size_reason = f"{_pairs(recipe, corpus)} of {what}"
     if not has_tokenizer:
         yield Choice("tokenizer.type", kind, kind_reason)
-        yield _vocab_size(recipe, corpus, size, kind)
+        is_cut = (kind if "tokenizer.type" in is_open else tokenizer.type) in ("bpe", "unigram")
+        yield _vocab_size(recipe, corpus, size, is_cut)
         reason = f"{corpus.shared_letters:.0%} of the letters are shared"
         yield Choice("tokenizer.joint", joint, reason)
         # Of 8,000 pieces of Multi30k 5,888 are left, and so three quarters of the output layer.
@@ -120,8 +121,19 @@ def _rules(
     reason = "what is copied may be unknown" if copies else "nothing is copied"
     yield Choice("decoding.ban_unk", not copies, reason)
     yield Choice("decoding.replace_unk", copies, reason)
-    # BLEU is 0, or next to it, where a line is one word: of no use to pick a checkpoint by.
-    reason = f"a space in {corpus.tgt_word_length:.0f} characters" if is_text else kind_reason
+    yield from _judging(recipe, corpus, kind, kind_reason)
+
+
+def _judging(recipe: Recipe, corpus: Statistics, kind: str, reason: str) -> Iterator[Choice]:
+    """What tells good outputs: BLEU is 0, or next to it, where a line is one word."""
+    is_text = kind == "bpe"
+    if recipe.model.reads_source:
+        metric = "bleu" if is_text else "accuracy"
+        yield Choice("training.early_stopping_metric", metric, reason)
+        other = "chrf" if is_text else "cer" if kind == "char" else "wer"
+        yield Choice("evaluation.metrics", (metric, other), reason)
+    if is_text:
+        reason = f"a space in {corpus.tgt_word_length:.0f} characters"
     yield Choice("evaluation.tokenize", corpus.tgt_units if is_text else "13a", reason)
 
 
@@ -153,8 +165,10 @@ def _pace(
         per_epoch = training.updates_per_epoch or UPDATES_PER_EPOCH
     epochs = min(MAX_EPOCHS, math.ceil(updates / per_epoch))
     yield from _length(recipe, corpus, is_open, epochs, per_epoch, per_pass)
-    if training.optimizer in ("adam", "adamw"):
-        yield Choice("training.learning_rate", size.learning_rate, size_reason)
+    rate = size.learning_rate, size_reason
+    if training.optimizer not in ("adam", "adamw"):
+        rate = RATES[training.optimizer][1], f"usual for {training.optimizer}"
+    yield Choice("training.learning_rate", *rate)
     if recipe.model.reads_source:
         yield Choice("training.src_word_dropout", size.word_dropout, size_reason)
     yield Choice("training.tgt_word_dropout", size.word_dropout, size_reason)
@@ -255,7 +269,7 @@ def _validate_every(
 def _nature(corpus: Statistics) -> tuple[str, str]:
     """The type of tokenizer, and why."""
     sides = corpus.src, corpus.tgt
-    are_symbols = [_is_symbols(side, corpus.pairs) for side in sides]
+    are_symbols = [_is_symbols(side, corpus.distinct_pairs) for side in sides]
     if all(are_symbols):
         counts = " and ".join(f"{side.distinct_words:,}" for side in sides)
         return "word", f"{counts} different symbols"
@@ -263,13 +277,17 @@ def _nature(corpus: Statistics) -> tuple[str, str]:
     # looks like a word, but has a sentence beside it.
     are_few = [_is_dictionary(side, words=3, characters=50) for side in sides]
     fit = all(map(operator.or_, are_symbols, are_few)) or corpus.copied_characters >= COPIED
-    if fit and any(map(_is_dictionary, sides)):
+    characters = 10 if corpus.tgt_unspaced > 0.5 else 25
+    if fit and any(_is_dictionary(side, characters=characters) for side in sides):
         return "char", "lines are single words"
     return "bpe", "sentences of many different words"
 
 
-def _is_symbols(side: Side, pairs: int) -> bool:
-    """Whether a side has characters for words, or few words and no new one is to be expected."""
+def _is_symbols(side: Side, pairs: float) -> bool:
+    """Whether a side has characters for words, or few words and no new one is to be expected.
+
+    It is where the pairs, all different ones, have each word 20 times.
+    """
     is_closed = side.distinct_words < 500 and side.words * pairs >= 20 * side.distinct_words
     return side.single >= 0.8 or is_closed
 
@@ -280,15 +298,15 @@ def _is_dictionary(side: Side, words: float = 1.2, characters: int = 25) -> bool
     return is_short and side.distinct_characters < 300
 
 
-def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, kind: str) -> Choice:
-    """Pieces of text as in the table, fewer for few words, but all characters; all symbols."""
+def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, is_cut: bool) -> Choice:
+    """Pieces of words as in the table, fewer for few words, but all characters; all symbols."""
     words = corpus.src.distinct_words + corpus.tgt.distinct_words
     characters = corpus.src.distinct_characters + corpus.tgt.distinct_characters
     characters += 256 if recipe.tokenizer.byte_fallback else 0
-    if kind != "bpe":
+    if not is_cut:
         pieces = max(size.vocab_size, 2 * words)
         return Choice("tokenizer.vocab_size", pieces, "room for all symbols")
-    usual = size.vocab_size, f"{_pairs(recipe, corpus)} of text"
+    usual = size.vocab_size, f"{_pairs(recipe, corpus)}"
     unit = OUTPUT_MULTIPLE
     most = words // (2 * unit) * unit, f"{words:,} different words"
     least = -(-2 * characters // unit) * unit, f"{characters:,} different characters"

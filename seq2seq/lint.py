@@ -13,18 +13,7 @@ import numpy as np
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.statistics import Statistics
 from seq2seq.recipe import Model, Recipe, Training
-from seq2seq.sizes import TEXT
-
-RATES = {
-    "adam": (1e-6, 1e-3, 2e-2),
-    "adamw": (1e-6, 1e-3, 2e-2),
-    "radam": (1e-6, 1e-3, 2e-2),
-    "nadam": (1e-6, 1e-3, 2e-2),
-    "adamax": (1e-6, 2e-3, 5e-2),
-    "sgd": (1e-2, 1.0, 20.0),
-    "adadelta": (5e-2, 1.0, 10.0),
-}
-"""Learning rates below which little is learnt, usual ones, and those above which all diverges."""
+from seq2seq.sizes import RATES, TEXT
 
 TRIAL = 100
 """Pairs; fewer are there to try something out, and whatever the settings nothing will be learnt."""
@@ -96,7 +85,9 @@ def _lint_rate(training: Training) -> Iterator[str]:
     low, usual, high = RATES[kind]
     # Momentum adds up the gradients of this many updates.
     effective = rate / (1 - training.momentum)
-    if effective > high:
+    if "learning_rate" not in training.model_fields_set:
+        pass  # it is yet to be chosen
+    elif effective > high:
         yield (
             f"training.learning_rate: {rate:g} is so high for {kind} that training diverges; "
             f"{usual:g} is usual"
@@ -176,9 +167,11 @@ def _lint_sizes(recipe: Recipe, corpus: Statistics) -> Iterator[str]:
     size, unit = training.batch_size * training.accumulate, training.batch_type
     pairs = f"{corpus.pairs:,} pairs"
     if _updates_per_pass(recipe, corpus) == 1 and size > 1:
+        key = "accumulate" if training.accumulate > 1 else "batch_size"
+        lower = 1 if training.accumulate > 1 else max(1, size // 100)
         yield (
-            f"training.batch_size: {size:,} {unit} an update are all of the {pairs} at once; "
-            f"lower it, to {max(1, size // 100):,} for example"
+            f"training.{key}: {size:,} {unit} an update are all of the {pairs} at once; "
+            f"lower it, to {lower:,} for example"
         )
     if unit == "tokens" and size < 4 * corpus.tgt.words:
         yield (

@@ -18,7 +18,7 @@ from seq2seq import recipe as recipes
 from seq2seq.choices import Completed, choose, open_keys, value_at
 from seq2seq.data.build import LINES, build_stream, is_mixed, load_train, read_first
 from seq2seq.data.clean import Ledger, Limits
-from seq2seq.data.corpus import Pair, read_pairs
+from seq2seq.data.corpus import Pair, read_pairs, read_tests
 from seq2seq.data.encoding import EncodedCorpus, write_corpus
 from seq2seq.data.parallel import default_num_workers
 from seq2seq.data.statistics import Statistics, count_statistics
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 _STATISTICS = "statistics.json"
+_STAYS = "validate_every", "early_stopping_metric", "learning_rate"
 _SECONDS_BETWEEN_BARS = 0.5
 _PAIRS_BETWEEN_LOOKS = 10_000
 
@@ -84,6 +85,8 @@ def prepare(recipe: recipes.Recipe, batch_size: int | None = None) -> Prepared:
     run = Run(Path(recipe.output_dir))
     data, folder = recipe.data, run.data
     _make_missing_files(data)
+    if not run.is_trained:
+        read_tests(data)
     digests = Digests(folder / "digests.json")
     train_key = digests.of_corpora(data.train, data, "train")
     statistics = _count_or_recall(recipe, run, train_key)
@@ -240,15 +243,14 @@ def _complete(
 ) -> Completed:
     """The recipe with nothing left to choose.
 
-    A trained run keeps the batch size it has found, and validates as often, although limits that
-    may change have a part in that; it keeps its pieces, which older versions chose otherwise, and
-    its network, whatever search is to do.
+    A trained run keeps the batch size it has found, its network and pieces, and when and by what it
+    is validated: limits that may change have a part in it, or older versions chose otherwise.
     """
     kept = {}
     if run.is_trained and run.recipe_file.exists():
         saved = run.load_recipe()
-        stays = ("tokenizer.", "model.", "training.validate_every")
-        kept = {key: value_at(saved, key) for key in open_keys(recipe) if key.startswith(stays)}
+        own = ("tokenizer.", "model.", *map("training.{}".format, _STAYS))
+        kept = {key: value_at(saved, key) for key in open_keys(recipe) if key.startswith(own)}
         if recipe.training.batch_size == recipes.AUTO:
             batch_size = saved.training.batch_size
     return choose(recipe, statistics, _first_recipe(recipe), batch_size, kept)
@@ -361,12 +363,7 @@ def _prepare_corpus(
     ledger, show = Ledger(), _bar(f"encoding {name}", total)
     with building(folder, key) as partial:
         for ledger in write_corpus(
-            read(),
-            tokenizers,
-            partial,
-            limits=limits,
-            with_text=with_text,
-            num_workers=num_workers,
+            read(), tokenizers, partial, limits=limits, with_text=with_text, num_workers=num_workers
         ):
             show(ledger.read - ledger.blank)
         (partial / LINES).write_text(json.dumps(lines), encoding="utf-8")

@@ -6,6 +6,7 @@ command line over both, and checks the result as a whole; `dump` writes what `lo
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -146,11 +147,14 @@ class _Settling:
                 return self.model.model_validate(_plain(self.root), strict=True)
             except ValidationError as error:
                 details = error.errors(include_url=False, include_input=False)
-            for detail in sorted(details, key=lambda detail: -len(detail["loc"])):
-                if not _is_consequence(detail["type"], detail["loc"], details):
-                    self._mend(
-                        detail["type"], tuple(detail["loc"]), detail.get("ctx", {}), detail["msg"]
-                    )
+            # All are told before one is mended, which changes what is written.
+            mends = [
+                self._tell(detail["type"], detail["loc"], detail.get("ctx", {}), detail["msg"])
+                for detail in sorted(details, key=lambda detail: -len(detail["loc"]))
+                if not _is_consequence(detail["type"], detail["loc"], details)
+            ]
+            for mend in mends:
+                mend()
 
     def report_conflicts(self, conflicts: Iterable[Conflict]) -> None:
         for conflict in conflicts:
@@ -183,18 +187,19 @@ class _Settling:
                 break
         return walked, node, True
 
-    def _mend(self, kind: str, path: KeyPath, context: Mapping[str, Any], message: str) -> None:
+    def _tell(
+        self, kind: str, path: KeyPath, context: Mapping[str, Any], message: str
+    ) -> Callable[[], None]:
+        """Tells a mistake, if it is one that hasn't been told; what mends it."""
         written, node, _ = self._trace(path)
         key = find(self.model, path)
         if kind == "string_type" and _is_number(node):
-            node.value = node.text
-            return
-        if kind in ("model_type", "dict_type") and node.value is None:
-            self._remove(path)
-            return
+            return partial(setattr, node, "value", node.text)
+        is_section = kind in ("model_type", "dict_type") and isinstance(path[-1], str)
+        if is_section and node.value is None:
+            return partial(self._remove, path)
         if node.value is None and node.replaces and _is_entry(self.model, path):
-            self._remove(path)
-            return
+            return partial(self._remove, path)
         if not self._is_known(path):
             self.invalid.append(path)
             if kind == "missing" and isinstance(path[-1], str):
@@ -205,29 +210,40 @@ class _Settling:
                 text = _wording(kind, key, path, node, context, message, self.model)
                 self.problems.append(Problem(node.place, dotted(written), text))
         if kind == "missing" and isinstance(path[-1], str) and key is not None:
-            self._fill(path, key)
-        else:
-            self._remove(path)
+            return partial(self._fill, path, key)
+        return partial(self._withdraw, path)
+
+    def _withdraw(self, path: KeyPath) -> None:
+        """Takes a mistake out, with the list that it stands in; nothing more is told of that."""
+        self.invalid.append(_up_to_list(path))
+        self._remove(path)
 
     def _remove(self, path: KeyPath) -> None:
-        """Takes a key out; the whole list where the path leads into one."""
-        path = next((path[:i] for i, part in enumerate(path) if isinstance(part, int)), path)
-        parent = self._trace(path[:-1])[1]
-        assert isinstance(parent.value, dict)
-        parent.value.pop(str(path[-1]), None)
+        """Takes a key out, with the list that it stands in."""
+        path = _up_to_list(path)
+        walked, parent, _ = self._trace(path[:-1])
+        if walked == path[:-1]:  # or else it is gone already
+            assert isinstance(parent.value, dict)
+            parent.value.pop(str(path[-1]), None)
 
     def _fill(self, path: KeyPath, key: Key) -> None:
         """Puts in something legal for a required key."""
-        parent = self._trace(path[:-1])[1]
-        assert isinstance(parent.value, dict)
-        example = key.field.examples[0] if key.field and key.field.examples else {}
-        parent.value[str(path[-1])] = Node(parent.place, example)
+        walked, parent, _ = self._trace(path[:-1])
+        if walked == path[:-1]:  # or else it stood in a list that was taken out
+            assert isinstance(parent.value, dict)
+            example = key.field.examples[0] if key.field and key.field.examples else {}
+            parent.value[str(path[-1])] = Node(parent.place, example)
 
 
 def _is_consequence(kind: str, path: KeyPath, details: Sequence[Any]) -> bool:
     """Whether a mistake comes of others and goes with them."""
     deeper = any(d["loc"] != path and d["loc"][: len(path)] == path for d in details)
     return kind == "default_factory_not_called" or (kind == "too_short" and deeper)
+
+
+def _up_to_list(path: KeyPath) -> KeyPath:
+    """The path of the first list that a path leads into; without one the path."""
+    return next((path[:i] for i, part in enumerate(path) if isinstance(part, int)), path)
 
 
 def _is_number(node: Node) -> bool:

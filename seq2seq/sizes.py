@@ -1,4 +1,4 @@
-"""Sizes of networks and batches, by the number of training pairs: where `choices` begin."""
+"""Sizes by the number of training pairs, and learning rates: where `choices` begin."""
 
 import math
 from dataclasses import dataclass
@@ -56,3 +56,14 @@ COPIES = (
     Size(200_000,     8_000,  128, (1, 2), (256, 512),  0.3,     0.0,   64,    2e-3),
     Size(math.inf,    8_000,  256, (2, 2), (256, 512),  0.2,     0.0,   128,   1e-3),
 )  # fmt: skip
+
+RATES = {
+    "adam": (1e-6, 1e-3, 2e-2),
+    "adamw": (1e-6, 1e-3, 2e-2),
+    "radam": (1e-6, 1e-3, 2e-2),
+    "nadam": (1e-6, 1e-3, 2e-2),
+    "adamax": (1e-6, 2e-3, 5e-2),
+    "sgd": (1e-2, 1.0, 20.0),
+    "adadelta": (5e-2, 1.0, 10.0),
+}
+"""Learning rates below which little is learnt, usual ones, and those above which all diverges."""

@@ -16,7 +16,7 @@ model:
   tied_embeddings: null
 training:
   {{max_epochs: 2, batch_size: 16, learning_rate: 1e-2, src_word_dropout: 0, tgt_word_dropout: 0,
-  ema_decay: 0, log_every: 4, precision: float32}}
+  ema_decay: 0, log_every: 4, early_stopping_metric: bleu, precision: float32}}
 decoding: {{precision: float32}}
 evaluation: {{metrics: [bleu, accuracy], bootstrap: 10}}
 output_dir: {folder}/run

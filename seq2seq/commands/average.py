@@ -10,7 +10,7 @@ Average the weights of a run's best checkpoints, of which it keeps training.keep
 last ones (training.average_last), and translate with that from now on if it is better on the
 development set than the best so far.
 """
-EXAMPLE = "seq2seq average runs/quickstart --best 3"
+EXAMPLE = "seq2seq average runs/en-de --best 3"
 LOG = True
 
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 from seq2seq import recipe
 from seq2seq.data.cursor import Cursor, Spot
-from seq2seq.data.json_lines import parse_object
+from seq2seq.data.json_lines import kind_of, parse_object
 from seq2seq.errors import DataError
 
 Use = Literal["train", "dev", "test"]
@@ -82,6 +82,17 @@ def read_pairs(corpora: Sequence[recipe.Corpus], data: recipe.Data, use: Use) ->
         yield from read_corpus(corpus, data, use, Cursor())
 
 
+def read_tests(data: recipe.Data) -> None:
+    """Read the files of test sets to their ends, so that what is wrong is told before training.
+
+    Raises:
+        DataError: As of `read_pairs`.
+    """
+    for corpora in data.test.values():
+        for _ in read_pairs([each for each in corpora if each.kind != "hub"], data, "test"):
+            pass
+
+
 def read_corpus(
     corpus: recipe.Corpus, data: recipe.Data, use: Use, cursor: Cursor
 ) -> Iterator[Pair]:
@@ -150,6 +161,8 @@ def _read_tsv(path: Path, columns: Columns, spot: Spot) -> Iterator[Pair]:
         ) from None
     for line in read_lines(path, spot=spot):
         cells = line.split("\t")
+        if not line.strip():
+            cells = [""] * (last + 1)  # blank on both sides, as in plain text
         if len(cells) <= last:
             raise DataError(
                 f"{path}:{spot.number}: column {last + 1} is missing, the line has "
@@ -190,7 +203,7 @@ def _pick(record: dict[str, Any], column: str, place: str) -> str:
         value = value[name]
     if not isinstance(value, str):
         raise DataError(
-            f"{place}: column {column!r} holds {type(value).__name__}, not text; "
+            f"{place}: column {column!r} holds {kind_of(value)}, not text; "
             "name another one in `columns` or mend the data"
         )
     # JSON can spell half a character.

@@ -276,7 +276,12 @@ class ChunkEncoder:
         tgt_ids = self._tokenizers.tgt.encode(tgt_texts)
         verdicts = np.full(len(pairs), KEPT, dtype=np.int8)
         if self._limits is not None:
-            verdicts = self._limits.judge(_lengths(src_ids), _lengths(tgt_ids))
+            # A line of nothing but white space may have pieces, and yet there is no text.
+            lengths = (
+                _lengths(ids) * [bool(text.strip()) for text in texts]
+                for ids, texts in ((src_ids, src_texts), (tgt_ids, tgt_texts))
+            )
+            verdicts = self._limits.judge(*lengths)
         kept = np.flatnonzero(verdicts == KEPT)
         columns: dict[str, pa.Array] = {
             "src": _to_lists(src_ids, kept, self.schema.field("src").type),

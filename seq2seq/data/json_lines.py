@@ -5,6 +5,13 @@ from typing import Any
 
 from seq2seq.errors import DataError
 
+_KINDS = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object"}
+
+
+def kind_of(value: object) -> str:
+    """What JSON calls a value."""
+    return "null" if value is None else _KINDS.get(type(value), type(value).__name__)
+
 
 def parse_object(line: str, place: str) -> dict[str, Any]:
     """The JSON object of a line.

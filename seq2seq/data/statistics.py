@@ -48,6 +48,7 @@ class Statistics:
         copied_characters: Likewise.
         tgt_unspaced: Share of the letters of targets whose script puts no spaces between words.
         tgt_han: Share of the letters of targets that are Chinese characters.
+        repeated: Share of the pairs that are there already.
     """
 
     pairs: int
@@ -58,6 +59,12 @@ class Statistics:
     copied_characters: float
     tgt_unspaced: float = 0.0
     tgt_han: float = 0.0
+    repeated: float = 0.0
+
+    @property
+    def distinct_pairs(self) -> float:
+        """About how many different pairs there are."""
+        return self.pairs * (1 - self.repeated)
 
     @property
     def tgt_word_length(self) -> float:
@@ -99,12 +106,14 @@ def count_statistics(pairs: Iterable[tuple[str, str]]) -> Statistics:
     """
     src, tgt, total, every = _Tally(), _Tally(), 0, _THEN_EVERY
     copied_words = copied_characters = 0
+    seen: set[int] = set()
     for pair in pairs:
         if not (pair[0].strip() and pair[1].strip()):
             continue
         if total < _ALL_OF_FIRST or total % every == 0:
             src.add(pair[0])
             tgt.add(pair[1])
+            seen.add(hash(pair))
             copied_words += _copied(pair[0].split(), pair[1].split())
             copied_characters += _copied(*pair)
         total += 1
@@ -120,6 +129,7 @@ def count_statistics(pairs: Iterable[tuple[str, str]]) -> Statistics:
         copied_characters / (tgt.characters.total() or 1),
         tgt.share_of(is_unspaced),
         tgt.share_of(is_han),
+        (tgt.lines - len(seen)) / (tgt.lines or 1),
     )
 
 

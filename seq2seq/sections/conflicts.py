@@ -23,6 +23,9 @@ _MEANINGFUL = {
 
 def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
     """The combinations in a recipe that cannot be."""
+    if recipe.output_dir.startswith("~/"):
+        text = "a shell expands '~' at the beginning of a word alone; write the path out, or $HOME"
+        yield Conflict(text, "output_dir")
     yield from _in_data(recipe.data)
     yield from _of_source(recipe)
     yield from find_stream_conflicts(recipe)

@@ -146,7 +146,9 @@ Metric = Literal["bleu", "chrf", "chrf++", "ter", "accuracy", "wer", "cer"]
 class Evaluation(Section):
     """Scores of the test sets."""
 
-    metrics: tuple[Metric, ...] = Field(default=("bleu", "chrf"), min_length=1)
+    metrics: Annotated[tuple[Metric, ...], FROM_CORPUS] = Field(
+        default=("bleu", "chrf"), min_length=1
+    )
     """What to report. `bleu`, `chrf`, `chrf++` (Popović 2017) and `ter` are sacreBLEU's. `accuracy`
     is the share of lines equal to their reference; 100 minus that is called word error rate where a
     line is a word, as in pronunciation and inflection. `wer` and `cer` are words and characters to

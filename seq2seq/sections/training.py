@@ -223,7 +223,7 @@ class Training(Section):
     """Updates between validations; `null` is once an epoch. Each of them writes a checkpoint and
     translates all of the development set, about as long a work as training on as many pairs."""
 
-    early_stopping_metric: Literal["loss", "perplexity", Metric] = "bleu"
+    early_stopping_metric: Annotated[Literal["loss", "perplexity", Metric], FROM_CORPUS] = "bleu"
     """Measure on the development set that picks the best checkpoint; of equal ones the lower loss
     decides. `accuracy`, the share of outputs without a fault, suits character tasks. Language
     models have `loss` (the default there) and `perplexity` only."""

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from seq2seq.data.json_lines import parse_object
+from seq2seq.data.json_lines import kind_of, parse_object
 from seq2seq.errors import DataError, UserError
 from seq2seq.translation.alignment import format_links
 
@@ -208,7 +208,7 @@ class JsonLines:
             value = value[name]
         if not isinstance(value, str):
             raise DataError(
-                f"{place}: field {self.field!r} holds {type(value).__name__}, not text; name "
+                f"{place}: field {self.field!r} holds {kind_of(value)}, not text; name "
                 "another with --field or mend the data"
             )
         # JSON can spell half a character.

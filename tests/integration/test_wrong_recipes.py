@@ -29,6 +29,40 @@ class Wrong:
 MISSING = "paths start at the working directory"
 
 WRONG = {
+    "a home that is none": Wrong(
+        "output_dir: ~/runs/x\n",
+        [
+            "x.yaml:2: output_dir: a shell expands '~' at the beginning of a word alone; write the "
+            "path out, or $HOME"
+        ],
+    ),
+    "two mistakes in a list": Wrong(
+        "evaluation: {metrics: [BLEU, chrF]}\n",
+        [
+            f"x.yaml:2: evaluation.metrics[{i}]: must be one of bleu, chrf, chrf++, ter, accuracy, "
+            f"wer, cer, not '{name}'"
+            for i, name in enumerate(("BLEU", "chrF"))
+        ]
+        + [
+            f"command line: data.weights[{i}]: must be greater than 0, not {-i // 2}"
+            for i in (0, 2)
+        ],
+        overrides=["data.weights=[0, 1, -1]"],
+    ),
+    "two mistakes in a corpus": Wrong(
+        "data:\n  src: en\n  tgt: de\n  dev: d/dev\n  train: {source: d/train.en, target: d/x}\n",
+        [
+            "x.yaml:5: data.train.source: unknown key; did you mean 'src'?",
+            "x.yaml:5: data.train.target: unknown key; did you mean 'tgt'?",
+        ],
+    ),
+    "mistakes in one of several corpora": Wrong(
+        "data:\n  src: en\n  tgt: de\n  dev: d/dev\n  train: [{path: d/a, colums: [1, 2]}, null]\n",
+        [
+            "x.yaml:5: data.train[0].colums: unknown key; did you mean 'columns'?",
+            "x.yaml:5: data.train[1]: must be a section of keys, not null",
+        ],
+    ),
     "misspelt key": Wrong(
         "training:\n  optimiser: adam\n",
         ["x.yaml:3: training.optimiser: unknown key; did you mean 'optimizer'?"],

@@ -23,7 +23,7 @@ from seq2seq.errors import SettingsError
 from seq2seq.keys import walk
 from seq2seq.recipe import Recipe, changed_keys, dump_recipe, load_recipe
 from seq2seq.sections.conflicts import find_conflicts
-from seq2seq.sizes import OUTPUT_MULTIPLE
+from seq2seq.sizes import OUTPUT_MULTIPLE, RATES
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = "data: {src: en, tgt: de, train: hub:x, dev: hub:x}\n"
@@ -293,6 +293,51 @@ def test_a_short_sentence_without_spaces_is_no_word(tmp_path: Path) -> None:
     assert cut(form, FRENCH.tgt) == cut(FRENCH.tgt, form) == "char"
 
 
+def test_short_sentences_without_spaces_on_both_sides_are_no_words(tmp_path: Path) -> None:
+    def cut(characters: float) -> str:
+        side = Side(1.0, characters, 950, 60, 0.0)
+        corpus = Statistics(1000, side, side, 0.0, 0, 0, tgt_unspaced=1.0)
+        return choose(load(tmp_path), corpus).recipe.tokenizer.type
+
+    assert cut(15) == "bpe"
+    assert cut(6) == "char"
+
+
+def test_text_that_is_there_many_times_has_no_fewer_words(tmp_path: Path) -> None:
+    side = Side(9, 50, 417, 40, 0.05)
+    corpus = Statistics(1200, side, side, 1, 0, 0.7, repeated=0.95)
+    assert choose(load(tmp_path), corpus).recipe.tokenizer.type == "bpe"
+    assert choose(load(tmp_path), replace(corpus, repeated=0.0)).recipe.tokenizer.type == "word"
+
+
+def test_words_that_are_to_be_cut_are(tmp_path: Path) -> None:
+    names = Statistics(500, replace(WORDS, distinct_words=500), FRENCH.tgt, 0.3, 0, 0.2)
+    for overrides in (["tokenizer.type=bpe"], ["tokenizer.type=unigram"], ["tokenizer.sampling=1"]):
+        tokenizer = choose(load(tmp_path, *overrides), names).recipe.tokenizer
+        assert tokenizer.type in ("bpe", "unigram")
+        assert tokenizer.vocab_size < 500
+
+
+def test_rates_are_those_of_the_optimizer(tmp_path: Path) -> None:
+    for optimizer, (_, usual, _) in RATES.items():
+        found = choose(load(tmp_path, f"training.optimizer={optimizer}"), MULTI30K)
+        sized = optimizer in ("adam", "adamw")
+        assert found.recipe.training.learning_rate == (2e-3 if sized else usual)
+        reason = "29,000 pairs of text" if sized else f"usual for {optimizer}"
+        assert found.reasons["training.learning_rate"] == reason
+
+
+def test_symbols_are_judged_by_whole_lines(tmp_path: Path) -> None:
+    def judged(corpus: Statistics, *overrides: str) -> tuple[str, tuple[str, ...]]:
+        recipe = choose(load(tmp_path, *overrides), corpus).recipe
+        return recipe.training.early_stopping_metric, recipe.evaluation.metrics
+
+    assert judged(MULTI30K) == ("bleu", ("bleu", "chrf"))
+    assert judged(FRENCH) == ("accuracy", ("accuracy", "wer"))
+    assert judged(Statistics(9000, WORDS, WORDS, 1, 0, 0.7)) == ("accuracy", ("accuracy", "cer"))
+    assert judged(FRENCH, "evaluation.metrics=[bleu]") == ("accuracy", ("bleu",))
+
+
 def test_bleu_counts_characters_of_targets_without_spaces(tmp_path: Path) -> None:
     def counted(corpus: Statistics, *overrides: str) -> str:
         return choose(load(tmp_path, *overrides), corpus).recipe.evaluation.tokenize
@@ -437,7 +482,7 @@ def test_multi30k_and_pronunciation_get_what_was_measured(tmp_path: Path) -> Non
     shipped = load_recipe(ROOT / "recipes/characters/ice.yaml", check_files=False)
     assert (icelandic.tokenizer, icelandic.model) == (shipped.tokenizer, shipped.model)
     changed = changed_keys(icelandic.training, shipped.training)
-    assert changed == ["validate_every", "early_stopping_metric"]
+    assert changed == ["validate_every"]
 
 
 def test_a_run_that_training_begins_with_keeps_its_sizes(tmp_path: Path) -> None:

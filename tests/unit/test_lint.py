@@ -9,9 +9,10 @@ from toy import toy_recipe
 
 from seq2seq.choices import choose
 from seq2seq.data.statistics import Statistics
-from seq2seq.lint import RATES, lint_dev, lint_pairs, lint_recipe
+from seq2seq.lint import lint_dev, lint_pairs, lint_recipe
 from seq2seq.prepare import prepare, preview
 from seq2seq.recipe import Recipe, Training, load_recipe
+from seq2seq.sizes import RATES
 
 ROOT = Path(__file__).resolve().parents[2]
 TURKISH = replace(FRENCH, pairs=1000, shared_letters=1)
@@ -58,14 +59,18 @@ def test_defaults_give_no_warning(settings: list[str], tmp_path: Path) -> None:
         assert list(lint_recipe(choose(recipe, corpus).recipe, corpus)) == []
 
 
+LOW = ["training.learning_rate=1e-3"]
 RISKY: dict[str, tuple[list[str], str]] = {
     "adam too high": (["training.learning_rate=0.1"], "0.1 is so high for adam that training"),
-    "sgd too low": (["training.optimizer=sgd"], "0.001 is so low for sgd that little is learnt"),
+    "sgd too low": (
+        [*LOW, "training.optimizer=sgd"],
+        "0.001 is so low for sgd that little is learnt",
+    ),
     "sgd with momentum": (
         ["training.optimizer=sgd", "training.learning_rate=3", "training.momentum=0.9"],
         "3 is so high for sgd",
     ),
-    "adadelta too low": (["training.optimizer=adadelta"], "0.001 is so low for adadelta"),
+    "adadelta too low": ([*LOW, "training.optimizer=adadelta"], "0.001 is so low for adadelta"),
     "no warm-up": (["training.schedule=inverse_sqrt"], "a tenth within 100 updates"),
     "sgd without clipping": (
         ["training.optimizer=sgd", "training.learning_rate=1", "training.clip_grad_norm=null"],
@@ -134,6 +139,12 @@ IN_CORPUS: dict[str, tuple[list[str], Statistics, str]] = {
         ["training.batch_size=4096", "training.max_epochs=9999"],
         text(3000),
         "training.batch_size: 4,096 sentences an update are all of the 3,000 pairs at once",
+    ),
+    "everything at once by accumulation": (
+        ["training.accumulate=200", "training.max_epochs=9999"],
+        text(3000),
+        "training.accumulate: 3,200 sentences an update are all of the 3,000 pairs at once; lower "
+        "it, to 1 for example",
     ),
     "few tokens": (
         ["training.batch_size=32", "training.batch_type=tokens"],

@@ -378,6 +378,17 @@ def test_nothing_left_to_train_on():
         prepare(make_recipe())
 
 
+def test_wrong_test_sets_are_told_before_training(corpora, work):
+    write_split(Path("text"), "test", make_pairs(5))
+    Path("text/test.de").write_text("a\nb\n")
+    recipe = make_recipe(data={"test": {"one": "text/test"}})
+    with pytest.raises(DataError, match=r"text/test\.de:2: ends here, but text/test\.en has 5 lin"):
+        prepare(recipe)
+    assert not Path("run/data/train").exists()
+    write_split(Path("text"), "test", make_pairs(5))
+    prepare(recipe)
+
+
 def test_wrong_data_leaves_nothing_that_is_trusted(corpora, work):
     Path("text/train.de").write_bytes(b"\xff\n" * 202)
     with pytest.raises(DataError, match=r"text/train\.de:1: not UTF-8"):

@@ -117,6 +117,12 @@ def test_every_form_gives_the_same_pairs(tmp_path):
     assert read(*forms.values()) == PAIRS * len(forms)
 
 
+def test_blank_lines_of_a_table_are_blank_pairs(tmp_path):
+    (tmp_path / "t.tsv").write_text("a\tb\n\nc\td\n\n")
+    pairs = [("a", "b"), ("", ""), ("c", "d"), ("", "")]
+    assert read(Corpus(path=str(tmp_path / "t.tsv"))) == pairs
+
+
 @pytest.fixture
 def local_datasets(monkeypatch):
     """The library with the network out of bounds."""
@@ -176,7 +182,8 @@ def test_unequal_sides(src, tgt, message, tmp_path):
         ("x.jsonl", "[1]\n", None, r"x\.jsonl:1: not a JSON object"),
         ("x.jsonl", "[" * 100_000, None, r"x\.jsonl:1: JSON nested too deeply; write one object"),
         ("x.jsonl", '{"en": "a"}\n', None, r"x\.jsonl:1: no column 'de' \(there: en\)"),
-        ("x.jsonl", '{"en": 3, "de": "b"}\n', None, r"x\.jsonl:1: column 'en' holds int"),
+        ("x.jsonl", '{"en": 3, "de": "b"}\n', None, r"x\.jsonl:1: column 'en' holds a number"),
+        ("x.jsonl", '{"en": "a", "de": null}\n', None, r"x\.jsonl:1: column 'de' holds null, no"),
         ("x.jsonl", '{"en": {}, "de": ""}\n', ("en.x", "de"), r"x\.jsonl:1: no column 'en\.x'"),
         ("x.jsonl", "\n", None, r"x\.jsonl: is empty"),
     ],

@@ -73,9 +73,9 @@ def test_ledger_counts_each_pair_once(tokenizers, tmp_path):
 
 
 def test_blank_by_any_spaces_is_blank(tokenizers, tmp_path):
-    pairs = [("  ", "a"), ("a", "\t"), ("a", "b")]
+    pairs = [("  ", "a"), ("a", "\t"), ("a", "b"), ("\u3000", "a"), ("a", "\u2003\xa0")]
     ledger = write(pairs, tokenizers, tmp_path, limits=Limits(30, 4.0))
-    assert (ledger.blank, ledger.kept) == (2, 1)
+    assert (ledger.blank, ledger.kept) == (4, 1)
 
 
 def test_nothing_kept(tokenizers, tmp_path):

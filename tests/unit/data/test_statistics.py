@@ -27,6 +27,12 @@ def test_counts_are_those_of_the_text():
         assert side.single == sum(len(word) == 1 for word in words) / len(words)
 
 
+def test_pairs_that_come_again_are_told():
+    found = count_statistics([("a", "b"), ("a", "c"), ("a", "b"), ("a b", "c"), ("a", "b")])
+    assert (found.pairs, found.repeated) == (5, pytest.approx(0.4))
+    assert found.distinct_pairs == pytest.approx(3)
+
+
 def test_of_many_pairs_all_are_counted_and_some_looked_at():
     pairs = [("a a", "b") if i < 20_000 else ("x", f"y{i}") for i in range(21_000)]
     found = count_statistics(pairs)

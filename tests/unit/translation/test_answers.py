@@ -107,7 +107,10 @@ def test_a_record_is_kept_as_it_was_spelt(line: str, tmp_path: Path) -> None:
         ("[" * 100_000, "f:3: JSON nested too deeply; write one object a line"),
         (f'{{"en": {"1" * 5000}}}', "f:3: not JSON (Exceeds the limit "),
         ('{"fr": "a"}', "f:3: no field 'en' (there: fr); name it with --field"),
-        ('{"en": 5}', "f:3: field 'en' holds int, not text; name another with --field or mend"),
+        (
+            '{"en": 5}',
+            "f:3: field 'en' holds a number, not text; name another with --field or mend",
+        ),
         ('{"en": "a", "to": ""}', "f:3: has a field 'to' already; name another with --into"),
         ('{"en": "a", "to_src_tokens": 1}', "f:3: has a field 'to_src_tokens' already; name an"),
     ],
