@@ -34,8 +34,6 @@ PERPLEXITY = "PPL"
 logger = logging.getLogger(__name__)
 
 _SCORES = "scores.json"
-_NO_PART = {"batch_size", "n_best"}
-"""Keys of `decoding` that leave the best translations as they are."""
 
 
 def evaluate(
@@ -83,7 +81,7 @@ def evaluate(
         "ensemble": [str(path) for path in ensemble],
         "ensemble_weights": weights,
         "weights": [digest(one.existing_checkpoint(checkpoint)) for one in runs],
-        "decoding": decoding.model_dump(mode="json", exclude=_NO_PART),
+        "decoding": decoding.model_dump(mode="json", exclude=_no_part(decoding)),
         "glossary": digest_glossary(decoding),
         "language_model": digest_language_model(decoding),
         "evaluation": saved.evaluation.model_dump(mode="json"),
@@ -185,3 +183,8 @@ def _stored(run: Run, settings: dict[str, Any]) -> dict[str, Any]:
 def _score(stored: dict[str, Any]) -> Score:
     interval = stored["interval"]
     return Score(**stored | {"interval": interval and tuple(interval)})
+
+
+def _no_part(decoding: recipe.Decoding) -> set[str]:
+    """Keys of `decoding` that leave the best translations as they are."""
+    return {"batch_size"} if decoding.sampling and decoding.mbr else {"batch_size", "n_best"}

@@ -16,6 +16,7 @@ from seq2seq.search.build import Search
 from seq2seq.search.requests import Request
 from seq2seq.special import UNK
 from seq2seq.translation.models import Models
+from seq2seq.translation.requests import Requests
 from seq2seq.translation.result import TranslatedHypothesis, one_line
 
 WINDOW = 256
@@ -45,7 +46,9 @@ class Generator:
         if decoding.max_length is None:
             longest = min(own.data.max_length for own in models.recipes)
             decoding = decoding.model_copy(update={"max_length": longest})
-        self.search = Search(decoding)
+        requests = Requests(decoding, self.target, self.target)
+        self.banned = requests.banned
+        self.search = Search(decoding, lambda: requests.words)
 
     @classmethod
     def load(
@@ -101,4 +104,4 @@ class Generator:
             raise DataError(
                 f"{text!r}: has words or characters that the model doesn't know; change it"
             )
-        return Request(prefix=ids, key=number)
+        return Request(prefix=ids, banned=self.banned, key=number)

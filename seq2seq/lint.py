@@ -12,7 +12,7 @@ import numpy as np
 
 from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.data.statistics import Statistics
-from seq2seq.recipe import Model, Recipe, Training
+from seq2seq.recipe import Recipe, Training
 from seq2seq.sizes import RATES, TEXT
 
 TRIAL = 100
@@ -163,7 +163,7 @@ def _lint_length(
 
 def _lint_sizes(recipe: Recipe, corpus: Statistics) -> Iterator[str]:
     """Batches, vocabulary and dropout against the size of the corpus."""
-    training, tokenizer = recipe.training, recipe.tokenizer
+    training, tokenizer, model = recipe.training, recipe.tokenizer, recipe.model
     size, unit = training.batch_size * training.accumulate, training.batch_type
     pairs = f"{corpus.pairs:,} pairs"
     if _updates_per_pass(recipe, corpus) == 1 and size > 1:
@@ -190,18 +190,11 @@ def _lint_sizes(recipe: Recipe, corpus: Statistics) -> Iterator[str]:
             f"tokenizer.vocab_size: {tokenizer.vocab_size:,} pieces are so many for {pairs} that "
             f"most are too rare to be learnt; set {suited}"
         )
-    if corpus.pairs <= SMALL_CORPUS and not _drops(recipe.model):
+    if corpus.pairs <= SMALL_CORPUS and not (model.drops_units or model.weight_dropout):
         yield (
             f"model.dropout: without it a network learns {pairs} by heart instead of how to "
             "translate; set 0.3"
         )
-
-
-def _drops(model: Model) -> bool:
-    """Whether anything is dropped anywhere."""
-    parts = model.embedding_dropout, model.hidden_dropout, model.output_dropout
-    plain = any(model.dropout if part is None else part for part in parts)
-    return bool(plain or model.recurrent_dropout or model.weight_dropout)
 
 
 def lint_pairs(train: EncodedCorpus, dev: EncodedCorpus) -> Iterator[str]:

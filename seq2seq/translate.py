@@ -39,7 +39,7 @@ from seq2seq.translation.result import (
     one_line,
 )
 from seq2seq.translation.shortlisting import build_shortlister
-from seq2seq.translation.windows import arrivals, full_windows
+from seq2seq.translation.windows import arrivals, batches_of_alike, full_windows
 
 WINDOW = 2048
 """Lines read before the first is answered."""
@@ -49,9 +49,6 @@ MAX_ROWS = 1024
 
 MAX_LISTED = 64
 """Sentences that share a shortlist, at most: the more there are, the longer it is."""
-
-MAX_SOURCE_PIECES = 2**14
-"""Source pieces read at a time, padding included, so that long lines travel in small company."""
 
 __all__ = ["TranslatedHypothesis", "Translation", "Translator"]
 
@@ -269,7 +266,7 @@ class Translator:
             return [own[: self.decoding.n_best] for own in found]
 
         found: dict[int, list[Hypothesis]] = {}
-        batches = list(self._batches(lengths))
+        batches = list(self._batches(lengths, requests))
         for batch, hypotheses in zip(batches, self.world.map(search_parts, batches), strict=True):
             found |= zip(batch, hypotheses, strict=True)
         written = {i: self._write(hypotheses) for i, hypotheses in found.items()}
@@ -289,20 +286,19 @@ class Translator:
             for i, text in enumerate(texts)
         ]
 
-    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Places of the lines that aren't blank, long ones first, in batches of similar length."""
+    def _batches(self, lengths: Sequence[int], requests: Sequence[Request]) -> Iterator[list[int]]:
+        """Places of the lines that aren't blank, in batches.
+
+        Where there is a shortlist, those of which something is asked, which have none, stand apart.
+        """
         most = max(1, min(self.decoding.batch_size, MAX_ROWS // self.search.width))
-        if self.shortlister is not None:
-            most = min(most, MAX_LISTED)
-        order = [
-            i for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]) if lengths[i] > 1
-        ]
-        while order:
-            size = max(1, min(most, MAX_SOURCE_PIECES // lengths[order[0]]))
-            alike = sum(1 for i in order[:size] if lengths[i] == lengths[order[0]])
-            size = alike if alike >= size // 2 else size
-            yield order[:size]
-            order = order[size:]
+        places = [i for i, length in enumerate(lengths) if length > 1]
+        if self.shortlister is None:
+            yield from batches_of_alike(places, lengths, most)
+            return
+        for asks in (False, True):
+            own = [i for i in places if requests[i].asks == asks]
+            yield from batches_of_alike(own, lengths, min(most, MAX_LISTED))
 
     def _search(
         self, ids: Sequence[Sequence[Sequence[int]]], requests: Sequence[Request]

@@ -61,10 +61,10 @@ WISHES = {"prefix": "prefixes", "constraints": "constraints", "banned": "banned"
 def add_arguments(parser: Parser) -> None:
     """Its words."""
     add_run(parser)
-    text = "file to read instead of standard input, may be .gz"
-    parser.add_argument("--input", "-i", type=Path, metavar="FILE", help=text)
-    text = "file to write instead of standard output, may be .gz"
-    parser.add_argument("--output", "-o", type=Path, metavar="FILE", help=text)
+    text = "file to read instead of standard input (-), may be .gz"
+    parser.add_argument("--input", "-i", type=_file, metavar="FILE", help=text)
+    text = "file to write instead of standard output (-), may be .gz"
+    parser.add_argument("--output", "-o", type=_file, metavar="FILE", help=text)
     text = "go on after the lines that the output file has already"
     parser.add_argument("--resume", action="store_true", help=text)
     text = "of the input: lines of text, tab-separated columns or JSON objects (default: text)"
@@ -90,6 +90,11 @@ def add_arguments(parser: Parser) -> None:
     text = "draw the attention of each best translation into a folder, a .pdf file or, of a single "
     text += "line, a picture (.png, .svg, .jpg)"
     parser.add_argument("--attention-plot", type=Path, metavar="DIR|FILE", help=text)
+
+
+def _file(name: str) -> Path | None:
+    """A file, or nothing for the standard one."""
+    return None if name == "-" else Path(name)
 
 
 def _add_wishes(parser: Parser) -> None:

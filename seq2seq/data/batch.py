@@ -83,22 +83,26 @@ def pad(sequences: Rows) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(padded), torch.tensor(lengths, dtype=torch.int64)
 
 
-def load_batch(corpus: EncodedCorpus, index: npt.NDArray[np.int64], epoch: int = 0) -> Batch:
+def load_batch(
+    corpus: EncodedCorpus, index: npt.NDArray[np.int64], rounds: int | npt.NDArray[np.int64] = 0
+) -> Batch:
     """Read a batch of pairs.
 
     Args:
         corpus: The encoded pairs.
         index: Positions of the pairs in the corpus.
-        epoch: With the corpus' seed and a pair's line it determines how the pair is segmented and
-            what noise it gets, if the corpus has subword sampling or noise.
+        rounds: Of all pairs or each, shape (B,). With the corpus' seed and a pair's line it
+            determines how the pair is segmented and what noise it gets, if the corpus has subword
+            sampling or noise.
     """
+    rounds = np.broadcast_to(rounds, index.shape)
     src_ids: Rows
     tgt_ids: Rows
     if corpus.sampling is None:
         src_ids = [corpus.src(i) for i in index.tolist()]
         tgt_ids = [corpus.tgt(i) for i in index.tolist()]
     else:
-        src_ids, tgt_ids = corpus.sample(index, epoch)
+        src_ids, tgt_ids = corpus.sample(index, rounds)
     src, src_lengths = pad(src_ids)
     tgt_out, tgt_lengths = pad(tgt_ids)
     tgt_in = torch.empty_like(tgt_out)
@@ -108,7 +112,7 @@ def load_batch(corpus: EncodedCorpus, index: npt.NDArray[np.int64], epoch: int =
     src_in = src
     if corpus.noise is not None:
         lines = np.array([corpus.line(i) for i in index.tolist()])
-        noisy = corpus.noise.on_source(src.numpy(), src_lengths.numpy(), epoch, lines)
+        noisy = corpus.noise.on_source(src.numpy(), src_lengths.numpy(), rounds, lines)
         src, src_in = map(torch.from_numpy, noisy)
-        tgt_in = torch.from_numpy(corpus.noise.on_target(tgt_in.numpy(), epoch, lines))
+        tgt_in = torch.from_numpy(corpus.noise.on_target(tgt_in.numpy(), rounds, lines))
     return Batch(src, src_in, src_lengths, tgt_in, tgt_out, index, int(tgt_lengths.sum()))

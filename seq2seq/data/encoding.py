@@ -177,9 +177,9 @@ class EncodedCorpus:
         return self._text("tgt_text", i)
 
     def sample(
-        self, index: npt.NDArray[np.int64], epoch: int
+        self, index: npt.NDArray[np.int64], rounds: npt.NDArray[np.int64]
     ) -> tuple[list[list[int]], list[list[int]]]:
-        """Segment pairs anew, each as a function of (seed, epoch, line) alone.
+        """Segment pairs anew, each as a function of (seed, round, line) alone.
 
         Returns:
             Source and target ids of the pairs at these positions with end marks.
@@ -187,8 +187,8 @@ class EncodedCorpus:
         assert self.sampling is not None
         amount, tokenizers = self.sampling.amount, self.sampling.tokenizers
         src_ids, tgt_ids = [], []
-        for i in index.tolist():
-            seed = (((self.sampling.seed << 24) + epoch) << 40) + 2 * self.line(i)
+        for i, number in zip(index.tolist(), rounds.tolist(), strict=True):
+            seed = (((self.sampling.seed << 24) + number) << 40) + 2 * self.line(i)
             src_ids.append([*tokenizers.src.sample(self.src_text(i), amount, seed), EOS])
             tgt_ids.append([*tokenizers.tgt.sample(self.tgt_text(i), amount, seed + 1), EOS])
         return src_ids, tgt_ids

@@ -43,6 +43,16 @@ class Mixture:
         return np.concatenate(drawn)
 
 
+def count_before(drawn: Ints) -> Ints:
+    """How often each of the pairs that were drawn, (N,), stands before its place there, (N,)."""
+    order = np.argsort(drawn, kind="stable")
+    places = np.arange(len(drawn))
+    is_first = np.diff(drawn[order], prepend=-1) != 0
+    counts = np.empty_like(drawn)
+    counts[order] = places - np.maximum.accumulate(np.where(is_first, places, 0))
+    return counts
+
+
 def temperature_weights(sizes: Sequence[int], temperature: float) -> list[float]:
     """Weights that are the sizes at temperature 1 and all alike when it is high.
 

@@ -1,6 +1,6 @@
 """Noise on what the network reads in training: words that go missing or change their places.
 
-Each number that decides is a function of (seed, epoch, line, position), see `draws`.
+Each number that decides is a function of (seed, round, line, position), see `draws`.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Noise:
         src_word_dropout: Probability that a source piece is read as `<unk>`.
         tgt_word_dropout: Probability that the decoder reads a target piece as `<unk>`.
         src_shuffle: Most places that a source piece moves.
-        seed: With epoch and line number it determines what happens to a pair.
+        seed: With round and line number it determines what happens to a pair.
     """
 
     src_word_dropout: float
@@ -31,28 +31,28 @@ class Noise:
     src_shuffle: int
     seed: int
 
-    def on_source(self, src: Ids, lengths: Ids, epoch: int, lines: Ids) -> tuple[Ids, Ids]:
+    def on_source(self, src: Ids, lengths: Ids, rounds: Ids, lines: Ids) -> tuple[Ids, Ids]:
         """What the source is, and what the encoder reads.
 
         Args:
             src: Source ids with end marks and padding, shape (B, S).
             lengths: Source ids of each row with the end mark, shape (B,).
-            epoch: Of training.
+            rounds: How often each pair came before, shape (B,).
             lines: Numbers of the pairs in their corpus, shape (B,).
         """
         if self.src_shuffle:
-            draws = uniform(self.seed, "src_shuffle", epoch, *_places(src, lines))
+            draws = uniform(self.seed, "src_shuffle", *_places(src, rounds, lines))
             src = shuffle(src, lengths, self.src_shuffle, draws)
         read = src
         if self.src_word_dropout:
-            draws = uniform(self.seed, "src_word_dropout", epoch, *_places(src, lines))
+            draws = uniform(self.seed, "src_word_dropout", *_places(src, rounds, lines))
             read = drop_words(src, self.src_word_dropout, draws)
         return src, read
 
-    def on_target(self, tgt_in: Ids, epoch: int, lines: Ids) -> Ids:
+    def on_target(self, tgt_in: Ids, rounds: Ids, lines: Ids) -> Ids:
         """What the decoder reads, shape (B, T); what it should say stays as it is."""
         if self.tgt_word_dropout:
-            draws = uniform(self.seed, "tgt_word_dropout", epoch, *_places(tgt_in, lines))
+            draws = uniform(self.seed, "tgt_word_dropout", *_places(tgt_in, rounds, lines))
             tgt_in = drop_words(tgt_in, self.tgt_word_dropout, draws)
         return tgt_in
 
@@ -95,6 +95,6 @@ def shuffle(ids: Ids, lengths: Ids, distance: int, draws: npt.NDArray[np.float32
     return np.take_along_axis(ids, order, axis=1)
 
 
-def _places(ids: Ids, lines: Ids) -> tuple[Ids, Ids]:
-    """Line (B, 1) and position (S,) of each id (B, S)."""
-    return lines[:, None], np.arange(ids.shape[1])
+def _places(ids: Ids, rounds: Ids, lines: Ids) -> tuple[Ids, Ids, Ids]:
+    """Round (B, 1), line (B, 1) and position (S,) of each id (B, S)."""
+    return rounds[:, None], lines[:, None], np.arange(ids.shape[1])

@@ -44,7 +44,8 @@ class MonotonicAttention(Attention):
     def attend(self, query: Tensor, memory: Memory, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """See the base class."""
         assert past is not None
-        scale = self.scale / self.additive.energy.weight.norm()
+        # Its direction alone counts, so nothing holds its size up against an L1 penalty.
+        scale = self.scale / self.additive.energy.weight.norm().clamp(min=1e-6)
         scores = scale * widen(self.additive.score(query, memory.keys)) + self.offset
         if self.training:
             scores = scores + NOISE * torch.randn_like(scores)

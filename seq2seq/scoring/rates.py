@@ -90,7 +90,7 @@ RATES: dict[str, Callable[[bool], Rate]] = {
 
 
 def _is_wrong(hypothesis: str, reference: str) -> tuple[int, int]:
-    return int(hypothesis.rstrip() != reference.rstrip()), 1
+    return int(hypothesis.strip() != reference.strip()), 1
 
 
 def _word_errors(hypothesis: str, reference: str) -> tuple[int, int]:

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seq2seq.special import EOS
+
 State = tuple[bool, frozenset[tuple[int, int]]]
 """(The text ends in a letter, places in phrases that it ends at: phrase, characters)."""
 
@@ -164,9 +166,12 @@ class BanText:
     Args:
         banned: of each sentence, absent where nothing is; something is somewhere.
         prefixes: tokens (B,) at the beginning that were asked for, whatever they write.
+        limits: most tokens (B,), end mark counted: texts may end there without one.
     """
 
-    def __init__(self, banned: Sequence[Banned | None], prefixes: Tensor) -> None:
+    def __init__(
+        self, banned: Sequence[Banned | None], prefixes: Tensor, limits: Tensor | None = None
+    ) -> None:
         device = prefixes.device
         automata = [*dict.fromkeys(each for each in banned if each is not None)]
         sizes = [each.size for each in automata]
@@ -179,6 +184,7 @@ class BanText:
         pardoned = [each.pardoned + offset for offset, each in self.automata.items()]
         self.pardoned = torch.cat((*pardoned, torch.tensor([free]))).to(device)
         self.prefixes = prefixes
+        self.limits = torch.zeros_like(prefixes) if limits is None else limits
         self.rows = torch.full((free + 1,), -1, device=device)
         self.rows[free] = 0
         vocab = automata[0].vocab_size
@@ -194,6 +200,12 @@ class BanText:
             if place < tokens.shape[1]:
                 states = self.following[rows, tokens[:, place]]
         log_probs.masked_fill_(self.found[rows], float("-inf"))
+        last = (self.limits[owners] == tokens.shape[1] + 1).nonzero().squeeze(1)
+        if last.shape[0]:  # Nothing follows that would tell the end of a phrase.
+            after = self.following[rows[last]]
+            places = self._look_up(after.flatten())
+            ending = self.found[places, EOS].view_as(after)
+            log_probs[last] = log_probs[last].masked_fill(ending, float("-inf"))
 
     def _look_up(self, states: Tensor) -> Tensor:
         """The rows (N,) of states (N,), those of new ones made."""

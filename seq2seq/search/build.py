@@ -114,7 +114,7 @@ class Search:
             constraints.append(MinLength(fewest.to(device)))
         sizes = torch.tensor([len(request.prefix) for request in requests], device=device)
         for banned in zip_longest(*(request.banned for request in requests)):
-            constraints.append(BanText(banned, sizes))
+            constraints.append(BanText(banned, sizes, limits.to(device)))
         if any(request.whole for request in requests) and self.words:
             ends = [len(request.prefix) if request.whole else -1 for request in requests]
             if starts := self.words().starts:

@@ -44,12 +44,16 @@ class Finished:
 
         Args:
             n_best: most hypotheses.
-            num_parts: neighbouring places that are one sentence.
+            num_parts: neighbouring places that are one sentence; what several have found is one.
         """
-        return [
-            sorted(found, key=lambda h: (not h.complete, -h.score, h.tokens))[:n_best]
-            for found in self.joined(num_parts)
-        ]
+        best = []
+        for found in self.joined(num_parts):
+            ranked = sorted(found, key=lambda h: (not h.complete, -h.score, h.tokens))
+            once: dict[tuple[int, ...], Hypothesis] = {}
+            for one in ranked:
+                once.setdefault((one.complete, *one.tokens), one)
+            best.append(list(once.values())[:n_best])
+        return best
 
     def joined(self, num_parts: int) -> list[list[Hypothesis]]:
         """Those of each sentence, place by place, in the order in which they were found."""

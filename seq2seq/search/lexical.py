@@ -75,15 +75,18 @@ class Required:
     def _wanted(self, own: Phrases, got: "_Got", log_probs: Tensor) -> Tensor:
         """The next token of each missing phrase and the best of all, (N, C + 1).
 
-        Of a phrase that the next token may break it is the best one that doesn't.
+        Of a phrase that the next token may break, or that cannot begin in this place, it is the
+        best one that doesn't break it.
         """
         best = log_probs.argmax(dim=1, keepdim=True)
-        breaking = own.goes_on(torch.arange(log_probs.shape[1], device=log_probs.device))
+        breaking = own.breaks(torch.arange(log_probs.shape[1], device=log_probs.device))
         settling = log_probs.masked_fill(breaking, float("-inf")).argmax(dim=1, keepdim=True)
-        place = _longest(got.begun & own.places)
+        may_be = got.begun & own.places
+        place = _longest(may_be)
         following = own.ids.gather(2, place.unsqueeze(2)).squeeze(2)
         following = torch.where(got.met, best, following)
-        following = torch.where(got.unsettled, settling, following)
+        must_wait = got.unsettled | ~(got.met | may_be.any(dim=2))
+        following = torch.where(must_wait, settling, following)
         return torch.cat((following, best), dim=1)
 
     def _banks(
@@ -94,19 +97,25 @@ class Required:
         A phrase that the next token may break counts for one more when it is past that, and what
         is begun of another doesn't count if going on with it would do so: otherwise those that have
         just got the phrase, being likelier, would take the beam from those that can go on to the
-        next one, step after step.
+        next one, step after step. Where texts are written from their ends, a place that a phrase
+        can begin in counts for one more.
         """
         ids, lengths = own.ids[rows], own.lengths[rows]
         said = got.begun[rows] & (ids == tokens.unsqueeze(2).unsqueeze(3))
         said = torch.cat((torch.zeros_like(said[..., :1]), said), dim=3)
         place = _longest(said)
-        broken = got.unsettled[rows] & own.goes_on(tokens).unsqueeze(2)
+        broken = got.unsettled[rows] & own.breaks(tokens).unsqueeze(2)
         kept = got.met[rows] & ~broken
         done = kept | (place == lengths)
-        whole = (lengths * done + (kept & own.open[rows])).sum(dim=2)
-        unsettled = (done & ~kept & own.open[rows]).any(dim=2, keepdim=True)
+        if own.backwards:
+            can_begin = ~own.breaks(tokens).unsqueeze(2) | (place > 0)
+            part = (place + (own.open[rows] & can_begin)).masked_fill(done, 0).amax(dim=2)
+            return ((lengths + own.open[rows]) * done).sum(dim=2) + part, done.all(dim=2)
+        unsafe = own.unsafe[rows]
+        whole = (lengths * done + (kept & unsafe)).sum(dim=2)
+        unsettled = (done & ~kept & unsafe).any(dim=2, keepdim=True)
         following = ids.gather(3, place.clamp(max=ids.shape[3] - 1).unsqueeze(3)).squeeze(3)
-        in_vain = done | (unsettled & own.goes_on(following))
+        in_vain = done | (unsettled & own.breaks(following))
         part = place.masked_fill(in_vain, 0).amax(dim=2)
         return whole + part, done.all(dim=2)
 

@@ -14,17 +14,19 @@ Ids = Sequence[int]
 
 @dataclass(frozen=True)
 class Words:
-    """Where tokens stand in words.
+    """Where tokens stand in words, in the order in which they are written.
 
     Attributes:
         starts: tokens that begin a word.
         going_on: (V,) tokens that go on with the word before them, if it is one.
         open: (V,) tokens that end in a word that can go on.
+        backwards: words are written from their ends.
     """
 
     starts: Sequence[int]
     going_on: Tensor
     open: Tensor
+    backwards: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,20 +65,26 @@ class Phrases:
     Attributes:
         ids: (B, C, L), padded.
         lengths: (B, C); 0 where there is no phrase.
-        open: (B, C) those that tokens `going_on` must not follow.
-        going_on: (V,) these tokens; absent where no phrase is open.
+        open: (B, C) those that some tokens must not stand beside, as both would be one word.
+        breaking: (V,) these tokens; absent where no phrase is open.
+        backwards: they must not stand before a phrase; otherwise they must not follow it.
     """
 
     ids: Tensor
     lengths: Tensor
     open: Tensor
-    going_on: Tensor | None = None
+    breaking: Tensor | None = None
+    backwards: bool = False
 
     def of(self, sentences: Tensor) -> "Phrases":
         """Those of sentences (B',), by their places."""
-        return Phrases(
-            self.ids[sentences], self.lengths[sentences], self.open[sentences], self.going_on
-        )
+        own = self.ids[sentences], self.lengths[sentences], self.open[sentences]
+        return Phrases(*own, self.breaking, self.backwards)
+
+    @property
+    def unsafe(self) -> Tensor:
+        """Phrases (B, C) that a token may break which follows them."""
+        return torch.zeros_like(self.open) if self.backwards else self.open
 
     @property
     def places(self) -> Tensor:
@@ -87,13 +95,17 @@ class Phrases:
     def begun(self, tokens: Tensor) -> Tensor:
         """Where tokens (B, t) end in the first k tokens of a phrase, (B, C, L) for k from 0."""
         length = tokens.shape[1]
-        found = [torch.ones_like(self.lengths, dtype=torch.bool)]
-        for k in range(1, self.ids.shape[2]):
+        found = []
+        for k in range(self.ids.shape[2]):
             if k > length:
-                found.append(torch.zeros_like(found[0]))
-            else:
-                tail = tokens[:, length - k :].unsqueeze(1)
-                found.append((self.ids[:, :, :k] == tail).all(dim=2))
+                found.append(torch.zeros_like(self.open))
+                continue
+            tail = tokens[:, length - k :].unsqueeze(1)
+            same = (self.ids[:, :, :k] == tail).all(dim=2)
+            if self.backwards and k < length:
+                before = tokens[:, length - k - 1].unsqueeze(1)
+                same = same & ~(self.breaks(before) & self.open)
+            found.append(same)
         return torch.stack(found, dim=2)
 
     def within(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,17 +121,21 @@ class Phrases:
         # Where what follows a phrase stands, by where the phrase begins, (B, t + 1, C).
         places = torch.arange(length + 1, device=tokens.device).view(-1, 1)
         behind = places + self.lengths.unsqueeze(1)
-        following = padded.gather(1, behind.flatten(1)).view_as(behind)
-        same &= ~(self.goes_on(following) & self.open.unsqueeze(1))
-        settled = same & ((behind < length) | ~self.open.unsqueeze(1))
+        if self.backwards:
+            before = torch.nn.functional.pad(tokens, (1, 0), value=PAD).unsqueeze(2)
+            same &= ~(self.breaks(before) & self.open.unsqueeze(1))
+        else:
+            following = padded.gather(1, behind.flatten(1)).view_as(behind)
+            same &= ~(self.breaks(following) & self.open.unsqueeze(1))
+        settled = same & ((behind < length) | ~self.unsafe.unsqueeze(1))
         stands = same.any(dim=1)
         return stands, stands & ~settled.any(dim=1)
 
-    def goes_on(self, tokens: Tensor) -> Tensor:
-        """Which tokens break the open phrases that they follow."""
-        if self.going_on is None:
+    def breaks(self, tokens: Tensor) -> Tensor:
+        """Which tokens break the open phrases that they stand beside."""
+        if self.breaking is None:
             return torch.zeros_like(tokens, dtype=torch.bool)
-        return self.going_on[tokens]
+        return self.breaking[tokens]
 
 
 def build_phrases(
@@ -134,7 +150,12 @@ def build_phrases(
         for place, phrase in enumerate(own):
             ids[sentence, place, : len(phrase)] = torch.tensor(phrase)
             lengths[sentence, place] = len(phrase)
-    last = ids.gather(2, (lengths - 1).clamp(min=0).unsqueeze(2)).squeeze(2)
-    is_open = torch.zeros_like(last, dtype=torch.bool) if words is None else words.open[last]
-    going_on = None if words is None else words.going_on.to(device)
-    return Phrases(ids.to(device), lengths.to(device), is_open.to(device), going_on)
+    tensors = ids.to(device), lengths.to(device)
+    if words is None:
+        return Phrases(*tensors, torch.zeros_like(tensors[1], dtype=torch.bool))
+    if words.backwards:
+        is_open, breaking = words.going_on[ids[:, :, 0]], words.open
+    else:
+        last = ids.gather(2, (lengths - 1).clamp(min=0).unsqueeze(2)).squeeze(2)
+        is_open, breaking = words.open[last], words.going_on
+    return Phrases(*tensors, is_open.to(device), breaking.to(device), words.backwards)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from seq2seq.keys import Path as KeyPath
 from seq2seq.sections.files import corpora_of
+from seq2seq.sections.source_conflicts import find_source_conflicts
 from seq2seq.sections.sources import Corpus
 from seq2seq.sections.stream_conflicts import find_stream_conflicts
 from seq2seq.settings import Conflict
@@ -27,7 +28,7 @@ def find_conflicts(recipe: Recipe) -> Iterator[Conflict]:
         text = "a shell expands '~' at the beginning of a word alone; write the path out, or $HOME"
         yield Conflict(text, "output_dir")
     yield from _in_data(recipe.data)
-    yield from _of_source(recipe)
+    yield from find_source_conflicts(recipe)
     yield from find_stream_conflicts(recipe)
     yield from _in_tokenizer(recipe.tokenizer)
     yield from _in_model(recipe.model)
@@ -74,40 +75,6 @@ def _in_data(data: Data) -> Iterator[Conflict]:
         keys = "text" if back.runs is None else "runs", "runs" if back.runs is None else "text"
         yield Conflict(text, *(f"data.back_translation.{key}" for key in keys))
     yield from _in_weights(data)
-
-
-def _of_source(recipe: Recipe) -> Iterator[Conflict]:
-    """What only a model that reads a source has, and what only one that reads none."""
-    model, data, training = recipe.model, recipe.data, recipe.training
-    if model.reads_source:
-        if data.src is None:
-            yield Conflict("src is required, but not given; for example `src: en`", "data")
-        if model.bridge is None and model.decoder.attention is None:
-            text = "without attention the decoder sees nothing of the source; set dense, or give "
-            keys = "model.bridge", "model.decoder.attention"
-            yield Conflict(f"{text}decoder.attention", *keys)
-        return
-    if data.src is not None:
-        text = "a language model reads text of data.tgt alone; set null, or remove it"
-        yield Conflict(text, "data.src", "model.type")
-    metric = training.early_stopping_metric
-    without: dict[str, tuple[bool, str]] = {
-        "model.decoder.attention": (model.decoder.attention is not None, "null"),
-        "model.bridge": (model.bridge is not None, "null"),
-        "model.tied_embeddings": (model.tied_embeddings == "three_way", "two_way"),
-        "training.early_stopping_metric": (metric not in ("loss", "perplexity"), "loss"),
-        "training.src_word_dropout": (training.src_word_dropout > 0, "0"),
-        "training.src_shuffle": (training.src_shuffle > 0, "0"),
-        "training.objective": (training.objective == "minimum_risk", "cross_entropy"),
-        "data.reverse_src": (data.reverse_src, "false"),
-        "data.distillation.runs": (data.distillation.runs is not None, "null"),
-        "data.back_translation.runs": (data.back_translation.runs is not None, "null"),
-        "decoding.language_model": (recipe.decoding.language_model is not None, "null"),
-    }
-    for key, (is_given, off) in without.items():
-        if is_given:
-            text = f"a language model has no source and translates nothing; set {off}"
-            yield Conflict(text, key, "model.type")
 
 
 def _in_weights(data: Data) -> Iterator[Conflict]:
@@ -266,6 +233,12 @@ def _in_recurrent(model: Model) -> Iterator[Conflict]:
     if encoder.alternating and encoder.bidirectional:
         text = "bidirectional layers read both ways already; set bidirectional: false"
         yield Conflict(text, "model.encoder.alternating", "model.encoder.bidirectional")
+    if encoder.alternating and encoder.num_layers == 1:
+        text = "one layer reads one way alone; set num_layers: 2, or false"
+        yield Conflict(text, "model.encoder.alternating", "model.encoder.num_layers")
+    if encoder.residual and encoder.pyramid_layers == encoder.num_layers - 1 > 0:
+        text = "all layers above the first join two steps to one; set false, or more num_layers"
+        yield Conflict(text, "model.encoder.residual", "model.encoder.num_layers")
     if encoder.pyramid_layers >= encoder.num_layers:
         text = f"must be less than num_layers ({encoder.num_layers}), not {encoder.pyramid_layers}"
         yield Conflict(text, "model.encoder.pyramid_layers", "model.encoder.num_layers")
@@ -330,6 +303,12 @@ def _between_model_and_training(model: Model, training: Training) -> Iterator[Co
         if training.truncate is not None and getattr(model, key):
             text = f"what is dropped for a whole target cannot be cut; set null, or {key}: {off}"
             yield Conflict(text, "training.truncate", f"model.{key}")
+    if training.truncate is not None and model.reads_source and model.decoder.attention is None:
+        text = "cuts targets off from the source without attention; set null, or decoder.attention"
+        yield Conflict(text, "training.truncate", "model.decoder.attention")
+    if training.r_drop and not model.drops_units and model.decoder.attention != "monotonic":
+        text = "two passes differ by the units they drop, and none are dropped; set 0, or dropout"
+        yield Conflict(text, "training.r_drop", "model.dropout")
 
 
 def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:

@@ -54,8 +54,8 @@ class Encoder(Section):
     `num_layers` there are just these layers and the first."""
 
     residual: bool = False
-    """Add a layer's input to its output, above the first layer (He et al. 2016, Wu et al. 2016).
-    For three layers and more."""
+    """Add a layer's input to its output, above the first layer and where no steps are joined (He et
+    al. 2016, Wu et al. 2016). For three layers and more."""
 
     transition_depth: int = Field(default=1, ge=1)
     """Steps of a `gru` per token; those after the first have no input (deep transition, Miceli
@@ -218,6 +218,13 @@ class Model(Section):
     def reads_source(self) -> bool:
         """Whether there is an encoder."""
         return self.type == "encoder_decoder"
+
+    @property
+    def drops_units(self) -> bool:
+        """Whether units are dropped anywhere, other ones in each pass."""
+        parts = self.embedding_dropout, self.hidden_dropout, self.output_dropout
+        plain = (self.dropout if part is None else part for part in parts)
+        return any(plain) or self.recurrent_dropout > 0
 
     @model_validator(mode="before")
     @classmethod

@@ -145,7 +145,8 @@ class Training(Section):
     truncate: int | None = Field(default=None, ge=1)
     """Cut the decoder's gradient in time after each so many target tokens (truncated
     back-propagation, Williams & Peng 1990), for targets so long that it explodes or vanishes on
-    the way. The loss stays what it is, and the source gets its gradient from all tokens."""
+    the way. The loss stays what it is, and through attention the source gets its gradient from
+    all tokens."""
 
     clip_grad_norm: float | None = Field(default=1.0, gt=0)
     """Scale gradients down to this global norm."""
@@ -158,7 +159,7 @@ class Training(Section):
     """Probability mass that the target spreads over the whole vocabulary (Szegedy et al. 2016)."""
 
     r_drop: float = Field(default=0.0, ge=0)
-    """R-Drop (Liang et al. 2021): each batch passes twice under different dropout, and this much
+    """R-Drop (Liang et al. 2021): each batch passes twice, other units dropped, and this much
     (the paper's alpha, 5 for translation) of the divergence between the two predictions joins
     the loss. Gains on small and medium data, at twice the time an update. 0 is off."""
 

@@ -7,8 +7,11 @@ import numpy.typing as npt
 import torch
 
 from seq2seq.data.batch import Batch, load_batch
+from seq2seq.data.encoding import EncodedCorpus
 from seq2seq.parallel import World
 from seq2seq.training.source import Group
+
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -43,21 +46,24 @@ class Feed:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] is group:
             return ahead[1]
-        return [self._part(group, index) for index in group.batches]
+        return [
+            self._part(group.corpus, index, np.broadcast_to(rounds, index.shape))
+            for index, rounds in zip(group.batches, group.rounds, strict=True)
+        ]
 
     def load_ahead(self, group: Group) -> None:
         """Load what will be asked for next, while the device is busy."""
         self._ahead = group, self.load(group)
 
-    def _part(self, group: Group, index: npt.NDArray[np.int64]) -> Part:
-        corpus = group.corpus
+    def _part(self, corpus: EncodedCorpus, index: Ints, rounds: Ints) -> Part:
         costs = corpus.src_lengths[index] + corpus.tgt_lengths[index]
-        own = index[owners(costs, self.world.size) == self.world.rank]
-        batch = load_batch(corpus, own if len(own) else index[:1], group.epoch)
+        own = np.flatnonzero(owners(costs, self.world.size) == self.world.rank)
+        rows = own if len(own) else np.zeros(1, dtype=np.int64)
+        batch = load_batch(corpus, index[rows], rounds[rows])
         return Part(batch.to(self.device), min(1, len(own)))
 
 
-def owners(costs: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.int64]:
+def owners(costs: npt.NDArray[np.integer], size: int) -> Ints:
     """Which of so many processes gets each row, so that all have about the same cost.
 
     Each gets rows that follow one another: batches are sorted by length, so each part has less
@@ -68,5 +74,5 @@ def owners(costs: npt.NDArray[np.integer], size: int) -> npt.NDArray[np.int64]:
         size: processes.
     """
     ends = np.cumsum(costs, dtype=np.int64)
-    middles: npt.NDArray[np.int64] = (2 * ends - costs) * size // (2 * ends[-1])
+    middles: Ints = (2 * ends - costs) * size // (2 * ends[-1])
     return middles

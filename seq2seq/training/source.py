@@ -13,11 +13,15 @@ import numpy.typing as npt
 
 from seq2seq import recipe
 from seq2seq.data.encoding import EncodedCorpus
+from seq2seq.data.mixture import count_before
 from seq2seq.data.sampler import Sampler
 from seq2seq.data.stream import Chunk, Stream
 from seq2seq.training.progress import Progress
 
 Ints = npt.NDArray[np.int64]
+
+_EPOCH_BITS = 20
+"""More epochs than training has; what a pair that comes again in one gets stands above them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +31,13 @@ class Group:
     Attributes:
         corpus: their pairs.
         batches: positions of the pairs of each.
-        epoch: passes over the corpora before this one, for what is random about an example.
+        rounds: of all pairs of a batch or each, for what is random about an example; no pair has
+            one twice.
     """
 
     corpus: EncodedCorpus
     batches: Sequence[Ints]
-    epoch: int = 0
+    rounds: Sequence[int | Ints]
 
 
 class Portion:
@@ -52,14 +57,20 @@ class Portion:
         self.corpus = corpus
         self.sampler = sampler
         self.number = number
-        self.epoch = epoch
         self.batches = sampler.batches(number)
-        starts = range(0, len(self.batches), accumulate)
-        self.groups = [self.group(self.batches[i : i + accumulate]) for i in starts]
+        rounds: list[int | Ints] = [epoch] * len(self.batches)
+        if corpus.mixture is not None:
+            ends = np.cumsum([len(batch) for batch in self.batches])
+            again = count_before(np.concatenate(self.batches))
+            rounds = list(np.split(epoch + (again << _EPOCH_BITS), ends[:-1]))
+        self.groups = [
+            Group(corpus, self.batches[i : i + accumulate], rounds[i : i + accumulate])
+            for i in range(0, len(self.batches), accumulate)
+        ]
 
     def group(self, batches: Sequence[Ints]) -> Group:
-        """Batches of these pairs as those of one update."""
-        return Group(self.corpus, batches, self.epoch)
+        """Batches of these pairs, on trial, as those of one update."""
+        return Group(self.corpus, batches, [0] * len(batches))
 
     def shapes(self) -> Ints:
         """Pairs, source positions and target positions of each batch, (batches, 3)."""

@@ -92,11 +92,19 @@ def open_pictures(path: Path, *, resume: bool = False) -> Iterator[Draw]:
                 raise _unwritable(path, error) from None
 
         yield draw
+    if not numbers and not resume:
+        _tell_nothing(path)
     # Others, such as control characters, are in no font at all.
     if signs := [sign for sign in unknown if sign.isprintable()]:
         told = ", ".join(signs[:_TOLD]) + " and others" * (len(signs) > _TOLD)
         remedy = "install a Noto font that has them, for example Noto Sans CJK"
         logger.warning("warning: %s: no font has %s; %s", path, told, remedy)
+
+
+def _tell_nothing(path: Path) -> None:
+    if path.is_file() and not path.stat().st_size:
+        path.unlink()
+    logger.warning("warning: %s: there is no line to draw", path)
 
 
 def draw_attention(src: Sequence[str], tgt: Sequence[str], weights: Weights) -> Figure:

@@ -103,11 +103,14 @@ class Requests:
     def words(self) -> Words:
         """Where pieces stand in words."""
         spellings = self.target.spellings
-        # A model that writes from the end begins words where others go on with them.
-        forwards = not self.target.is_reversed
-        going_on = [forwards and any(map(is_letter, text[:1])) for text in spellings]
+        going_on = [any(map(is_letter, text[:1])) for text in spellings]
         is_open = [any(map(is_letter, text[-1:])) for text in spellings]
-        return Words(self.target.word_starts, torch.tensor(going_on), torch.tensor(is_open))
+        return Words(
+            self.target.word_starts,
+            torch.tensor(going_on),
+            torch.tensor(is_open),
+            self.target.is_reversed,
+        )
 
     @cached_property
     def _spelling(self) -> Spelling:

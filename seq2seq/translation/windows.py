@@ -1,12 +1,15 @@
-"""How much is read before the first line is answered."""
+"""How much is read before the first line is answered, and how much is translated at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from queue import Queue
 from threading import Thread
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+MAX_SOURCE_PIECES = 2**14
+"""Source pieces read at a time, padding included, so that long lines travel in small company."""
 
 
 class _Item(Generic[T]):
@@ -49,3 +52,22 @@ def arrivals(items: Iterable[T], size: int) -> Iterator[list[T]]:
             return
         if isinstance(found[-1], Exception):
             raise found[-1]
+
+
+def batches_of_alike(
+    places: Iterable[int], lengths: Sequence[int], most: int
+) -> Iterator[list[int]]:
+    """Cut places of lines into batches of similar length, long ones first.
+
+    Args:
+        places: of the lines.
+        lengths: of all lines, in pieces.
+        most: lines in a batch.
+    """
+    order = sorted(places, key=lambda i: -lengths[i])
+    while order:
+        size = max(1, min(most, MAX_SOURCE_PIECES // lengths[order[0]]))
+        alike = sum(1 for i in order[:size] if lengths[i] == lengths[order[0]])
+        size = alike if alike >= size // 2 else size
+        yield order[:size]
+        order = order[size:]

@@ -114,7 +114,11 @@ def test_other_settings_make_it_anew(run_dir: Path, loads: list[Path]) -> None:
     evaluate(run_dir)
     evaluate(run_dir, decoding=Decoding(beam_size=1))
     evaluate(run_dir, decoding=Decoding(beam_size=1), checkpoint="last")
+    evaluate(run_dir, decoding=Decoding(beam_size=1, n_best=1, batch_size=7), checkpoint="last")
     assert len(loads) == 3
+    for samples in (3, 4):  # to choose from
+        evaluate(run_dir, decoding=Decoding(sampling=True, mbr="chrf", n_best=samples))
+    assert len(loads) == 5
 
 
 def test_an_ensemble_is_told_apart(run_dir: Path, loads: list[Path], tmp_path: Path) -> None:

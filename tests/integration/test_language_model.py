@@ -93,6 +93,8 @@ def test_texts_begin_as_they_are_told_and_depend_on_number_and_seed(
         assert text.startswith(beginnings[i // 4]), text
     assert texts[:4] != texts[8:]
     assert texts == write(*beginnings, "-n", "4")
+    banned = write("-n", "30", "decoding.banned_phrases=[1, 2 3]")
+    assert len(banned) == 30 and not any(f" {b} " in f" {t} " for t in banned for b in ("1", "2 3"))
     best = write("4 5", "decoding.sampling=false", "decoding.beam_size=30", "--json")
     sampled = [json.loads(text) for text in write("4 5", "-n", "30", "--json")]
     assert json.loads(best[0])["log_prob"] >= max(one["log_prob"] for one in sampled) - 1e-4
@@ -132,6 +134,8 @@ def test_what_it_cannot_do_is_told(toy_run: Path, language_model: Path, capsys: 
         "language model and reads no source; give one file",
         ("evaluate", toy_run, f"decoding.language_model={toy_run}"): "decoding.language_model: "
         f"{toy_run} translates; name a run of model.type: language_model",
+        ("generate", language_model, "decoding.shortlist=20"): "command line: decoding.shortlist: "
+        "a language model has no source and translates nothing; set 0",
         (
             "generate",
             language_model,

@@ -311,4 +311,5 @@ def test_run_carries_out_all_stages_and_skips_what_is_done(
     assert places == sorted(places)
     assert min(places) == 0
     assert main(command) == 0
-    assert capsys.readouterr() == (first.out, "")
+    over = "training is over by training.max_updates; with more of that it goes on\n"
+    assert capsys.readouterr() == (first.out, over)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from toy import toy_recipe
+from toy import toy_recipe, write_toy
 
 from seq2seq.cli import main
-from seq2seq.recipe import Decoding
+from seq2seq.recipe import Decoding, load_recipe
 from seq2seq.translate import Translator
 from seq2seq.translation.wishes import WishError
 
@@ -143,6 +143,62 @@ def test_required_and_banned_phrases(toy_run: Path, translator: Translator) -> N
     found = translator.translate(lines, constraints=required, banned=banned)
     firsts = {row.split("\t")[0]: row.split("\t")[1] for row in reversed(asked)}
     assert [one.text for one in found] == [firsts[str(i)] for i in range(1, 5)]
+
+
+def test_phrases_are_whole_words_of_what_is_written_from_the_end(tmp_path: Path) -> None:
+    from seq2seq.train import train
+
+    turned = ["data.reverse_tgt=true", "training.max_epochs=1", "tokenizer.type=char"]
+    for name in ("train", "dev", "test"):
+        write_joined(tmp_path, name)
+    run = train(load_recipe(tmp_path / "toy.yaml", turned)).run_dir
+    lines = ["12 3", "4 567", "8 90 1"]
+    write("c", ["3\t45", "7", "12\t9"])
+    for number, text in (
+        row.split("\t")
+        for row in translated(run, lines, "--constraints", "c", "--n-best", "3", "--beam-size", "9")
+    ):
+        for phrase in (["3", "45"], ["7"], ["12", "9"])[int(number) - 1]:
+            assert phrase in text.split(), (text, phrase)
+
+
+def write_joined(folder: Path, name: str) -> None:
+    """The toy task with words of several digits."""
+    if name == "train":
+        write_toy(folder)
+    for side in ("in", "out"):
+        path = folder / f"{name}.{side}"
+        path.write_text(
+            "".join(f"{line[:3]}{line[4:]}\n" for line in path.read_text().split("\n")[:-1])
+        )
+
+
+def test_banned_phrases_are_none_where_the_limit_cuts(toy_run: Path) -> None:
+    lines = ["1 2 3", "4 5", "6 7 8 9"] * 4
+    cut = "decoding.max_length=3"
+    banned = [text.split()[-1] for text in translated(toy_run, lines, cut)]
+    write("b", banned)
+    for options in ([], ["--beam-size", "2"], ["decoding.sampling=true"]):
+        found = translated(toy_run, lines, cut, "--banned", "b", *options)
+        assert not any(word in text.split() for word, text in zip(banned, found, strict=True))
+
+
+def test_a_line_without_wishes_keeps_its_shortlist_beside_others(toy_run: Path) -> None:
+    write("p", ["", "7"])
+    options = ["--shortlist", "1", "--scores"]
+    (alone,) = translated(toy_run, ["1 2 3"], *options)
+    assert translated(toy_run, ["1 2 3", "4 5 6"], "--prefix", "p", *options)[0] == alone
+
+
+def test_a_dash_is_standard_input_and_output(
+    toy_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    (expected,) = translated(toy_run, ["1 2 3"])
+    with Path("in").open() as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert main(["translate", str(toy_run), "-i", "-", "-o", "-"]) == 0
+    assert capsys.readouterr().out == f"{expected}\n"
+    assert not Path("-").exists()
 
 
 def test_a_long_line_has_its_prefix_once_and_its_phrases(translator: Translator) -> None:

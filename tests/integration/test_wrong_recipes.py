@@ -29,6 +29,34 @@ class Wrong:
 MISSING = "paths start at the working directory"
 
 WRONG = {
+    "two passes that are the same": Wrong(
+        "model: {dropout: 0, weight_dropout: 0.3}\ntraining: {r_drop: 5}\n",
+        [
+            "x.yaml:3: training.r_drop: two passes differ by the units they drop, and none are "
+            "dropped; set 0, or dropout"
+        ],
+    ),
+    "targets cut off from their source": Wrong(
+        "model: {decoder: {attention: null}}\ntraining: {truncate: 9}\n",
+        [
+            "x.yaml:3: training.truncate: cuts targets off from the source without attention; set "
+            "null, or decoder.attention"
+        ],
+    ),
+    "layers that do nothing of their own": Wrong(
+        "model: {encoder: {residual: true, pyramid_layers: 2}}\n",
+        [
+            "x.yaml:2: model.encoder.residual: all layers above the first join two steps to one; "
+            "set false, or more num_layers"
+        ],
+    ),
+    "one layer that alternates": Wrong(
+        "model: {encoder: {alternating: true, bidirectional: false, num_layers: 1}}\n",
+        [
+            "x.yaml:2: model.encoder.alternating: one layer reads one way alone; set num_layers: 2,"
+            " or false"
+        ],
+    ),
     "a home that is none": Wrong(
         "output_dir: ~/runs/x\n",
         [

@@ -152,7 +152,7 @@ def test_sampling_depends_on_seed_epoch_and_line_only(tokenizers, tmp_path):
         write(pairs, tokenizers, folder, limits=limits, with_text=True)
         corpus = EncodedCorpus(folder, Sampling(tokenizers, 0.3, seed))
         order = np.arange(len(corpus)) if order is None else order(len(corpus))
-        rows = zip(*corpus.sample(order, epoch), strict=True)
+        rows = zip(*corpus.sample(order, np.full(len(order), epoch)), strict=True)
         return {corpus.line(i): row for i, row in zip(order.tolist(), rows, strict=True)}
 
     first = samples(1, 0)

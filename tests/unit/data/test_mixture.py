@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from seq2seq.data.mixture import Mixture, temperature_weights
+from seq2seq.data.mixture import Mixture, count_before, temperature_weights
 from seq2seq.data.sampler import Sampler
 
 SIZES = (900, 100, 7)
@@ -32,6 +32,12 @@ def test_all_pairs_of_a_corpus_come_before_any_comes_again(weights):
             seen = [counts[i] for i in range(start, stop)]
             assert sum(seen) == share * (epoch + 1)
             assert max(seen) - min(seen) <= 1
+
+
+def test_what_was_there_before_is_counted():
+    drawn = np.random.default_rng().integers(0, 9, 200)
+    expected = [np.count_nonzero(drawn[:i] == pair) for i, pair in enumerate(drawn)]
+    assert count_before(drawn).tolist() == expected
 
 
 def test_draws_are_a_function_of_seed_and_epoch():

@@ -48,16 +48,19 @@ def test_words_move_so_far_and_no_farther(distance):
 def test_a_pair_has_the_same_noise_in_any_company():
     src, lengths = sentences(60, 14)
     tgt, _ = sentences(60, 14)
-    lines = LINES[:60] * 1000
-    many = EVERYTHING.on_source(src, lengths, 2, lines), EVERYTHING.on_target(tgt, 2, lines)
+    lines, rounds = LINES[:60] * 1000, LINES[60:120]
+    many = (
+        EVERYTHING.on_source(src, lengths, rounds, lines),
+        EVERYTHING.on_target(tgt, rounds, lines),
+    )
     for i in range(60):
         width, row = lengths[i], slice(i, i + 1)
-        alone = EVERYTHING.on_source(src[row, :width], lengths[row], 2, lines[row])
+        alone = EVERYTHING.on_source(src[row, :width], lengths[row], rounds[row], lines[row])
         for mine, ours in zip(alone, many[0], strict=True):
             assert (mine == ours[row, :width]).all()
-        alone = EVERYTHING.on_target(tgt[row, :9], 2, lines[row])
+        alone = EVERYTHING.on_target(tgt[row, :9], rounds[row], lines[row])
         assert (alone == many[1][row, :9]).all()
-    said, read = EVERYTHING.on_source(src, lengths, 3, lines)
+    said, read = EVERYTHING.on_source(src, lengths, rounds + 1, lines)
     assert (said != many[0][0]).any() and set(read[said != read].tolist()) == {UNK}
 
 
@@ -67,8 +70,8 @@ def test_each_kind_by_itself_changes_its_side_only(key):
     noise = build_noise(Training.model_validate({key: 1 if key == "src_shuffle" else 0.5}), 1)
     assert noise is not None
     src, lengths = sentences(40, 10)
-    said, read = noise.on_source(src, lengths, 0, LINES[:40])
+    said, read = noise.on_source(src, lengths, 0 * lengths, LINES[:40])
     assert (said != src).any() == (key == "src_shuffle")
     side = "src" if (read != src).any() else ""
-    side += "tgt" if (noise.on_target(src, 0, LINES[:40]) != src).any() else ""
+    side += "tgt" if (noise.on_target(src, 0 * lengths, LINES[:40]) != src).any() else ""
     assert side == key[:3]

@@ -134,6 +134,7 @@ def test_accuracy_is_the_share_of_lines_equal_to_a_reference() -> None:
     assert accuracy(hypotheses, ["a b"] * 4, lowercase=True).value == 50
     assert accuracy(hypotheses, ["a b"] * 4, ["", "", "", ""]).value == 50
     assert accuracy(["a b \r"], ["a b"]).value == 100
+    assert accuracy(["a b"], [" a b"]).value == 100
 
 
 def test_accuracy_has_a_signature_of_the_same_form() -> None:

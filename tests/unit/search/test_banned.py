@@ -35,12 +35,14 @@ def ban(phrases):
     return Banned(phrases, Spelling(SPELLINGS, str.isalpha)) if phrases else None
 
 
+@pytest.mark.parametrize("is_cut", [False, True], ids=["", "cut"])
 @pytest.mark.parametrize("prefixes", [[], [[4], [4, 5], [UNK, 6], [6]]], ids=["free", "prefixed"])
-def test_search_is_exhaustive_search_without_the_texts_that_have_a_phrase(prefixes):
+def test_search_is_exhaustive_search_without_the_texts_that_have_a_phrase(prefixes, is_cut):
     phrases = [*PHRASES, []]
     limit, tables = 5, random_tables(len(phrases))
+    limits = torch.full((len(phrases),), limit) if is_cut else None
     own = [prefixes[i % len(prefixes)] if prefixes else [] for i in range(len(phrases))]
-    constraint = BanText([ban(each) for each in phrases], torch.tensor([*map(len, own)]))
+    constraint = BanText([ban(each) for each in phrases], torch.tensor([*map(len, own)]), limits)
     constraint = Prefix(own, [FORBIDDEN, constraint], CPU)
     results = search(
         tables, [limit] * len(phrases), beam_size=WIDE, n_best=WIDE, constraints=[constraint]
@@ -52,7 +54,7 @@ def test_search_is_exhaustive_search_without_the_texts_that_have_a_phrase(prefix
             for one in oracles.exhaustive_search(allowed(table), limit)
             if one[1][: len(prefix)] == prefix
         ]
-        expected = [one for one in every if not has_any(banned, prefix, *one[1:])]
+        expected = [one for one in every if not has_any(banned, prefix, one[1], one[2] or is_cut)]
         assert [(h.tokens, h.complete) for h in found] == [one[1:] for one in expected]
         log_probs = [one[0] for one in expected]
         assert [h.log_prob for h in found] == pytest.approx(log_probs, abs=1e-4)
@@ -60,9 +62,9 @@ def test_search_is_exhaustive_search_without_the_texts_that_have_a_phrase(prefix
     assert fewer > 100
 
 
-def has_any(phrases, prefix, tokens, complete):
+def has_any(phrases, prefix, tokens, ends):
     """Whether a phrase stands in the text that doesn't end within what was asked for."""
-    text = write(tokens) + " " * complete
+    text = write(tokens) + " " * ends
     asked = len(write(prefix))
     ends = (
         (start + len(phrase), phrase)

@@ -27,7 +27,8 @@ def test_groups_are_those_of_the_plain_algorithm(make, beam_size, groups, rule):
         found = oracles.diverse_search(
             allowed(table), limit, beam_size, groups, strength, score, rule
         )
-        expected = oracles.rank(found, score)
+        once = {(tuple(tokens), complete): one for one in found for _, tokens, complete in [one]}
+        expected = oracles.rank(list(once.values()), score)
         assert sorted((h.tokens, h.complete) for h in hypotheses) == sorted(
             (tokens, complete) for _, tokens, complete in expected
         )
@@ -42,7 +43,7 @@ def test_one_group_is_a_beam_and_groups_without_strength_are_alike():
     plain = search(tables, limits, beam_size=3)
     assert search(tables, limits, beam_size=3, choose=Diverse(1, 2.0)) == plain
     twice = search(tables, limits, beam_size=6, n_best=6, choose=Diverse(2, 0.0))
-    assert [found[::2] for found in twice] == [found[1::2] for found in twice] == plain
+    assert twice == search(tables, limits, beam_size=3, n_best=3)
 
 
 def test_strength_makes_lists_more_diverse():

@@ -109,15 +109,16 @@ def test_a_wider_beam_finds_better_outputs():
     assert narrow < wider < widest
 
 
+@pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("seed", [0, 13, 39, 68])
 @pytest.mark.parametrize("beam_size", [1, 3, WIDE])
-def test_phrases_are_whole_words(beam_size, seed):
+def test_phrases_are_whole_words(beam_size, seed, backwards):
     # In some of these tables what has just got a phrase is likelier than what has settled it.
     torch.manual_seed(seed)
     # 4 and 5 end in a word that 5 and 6 go on with.
     going_on, is_open = torch.zeros(2, VOCAB, dtype=torch.bool)
     going_on[[5, 6]], is_open[[4, 5]] = True, True
-    words = Words([UNK, 4], going_on, is_open)
+    words = Words([UNK, 4], going_on, is_open, backwards)
     limit, tables = 4, random_tables(len(PHRASES))
     possible = [own for own in PHRASES if len({tuple(ids) for ids in own}) < limit]
     limits = [limit if beam_size == WIDE else 12] * len(possible)
@@ -125,9 +126,13 @@ def test_phrases_are_whole_words(beam_size, seed):
     results = search(tables[: len(possible)], limits, **keys)
 
     def stands(tokens, ids):
+        def is_one_word(start, stop):
+            if backwards:
+                return ids[0] in (5, 6) and start and tokens[start - 1] in (4, 5)
+            return ids[-1] in (4, 5) and {5, 6} & {*tokens[stop : stop + 1]}
+
         return any(
-            tokens[start : start + len(ids)] == ids
-            and not (ids[-1] in (4, 5) and {5, 6} & {*tokens[start + len(ids) :][:1]})
+            tokens[start : start + len(ids)] == ids and not is_one_word(start, start + len(ids))
             for start in range(len(tokens))
         )
 

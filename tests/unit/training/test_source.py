@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from toy import toy_recipe
 
@@ -52,7 +53,13 @@ def seen(source: Source, progress: Progress) -> list[Any]:
 
 def lines_of(group: Group) -> list[Any]:
     return [
-        (group.epoch, [group.corpus.line(i) for i in batch.tolist()]) for batch in group.batches
+        [
+            (number, group.corpus.line(i))
+            for number, i in zip(
+                np.broadcast_to(rounds, batch.shape).tolist(), batch.tolist(), strict=True
+            )
+        ]
+        for rounds, batch in zip(group.rounds, group.batches, strict=True)
     ]
 
 
@@ -62,8 +69,8 @@ def test_every_pair_once_a_pass(tmp_path: Path) -> None:
     source = build_source(prepared.recipe.training, prepared.train, recipe.seed)
     progress, lines = Progress(), []
     while progress.chunk is None or progress.chunk["chunk"] < 6:
-        for epoch, batch in seen(source, progress):
-            lines += [(epoch, line) for line in batch]
+        for batch in seen(source, progress):
+            lines += batch
         source.advance(progress)
     assert sorted(lines) == [(epoch, line) for epoch in range(2) for line in range(200)]
     assert lines != sorted(lines)

@@ -64,6 +64,16 @@ def test_what_cannot_be_written_is_named(name: str, tmp_path: Path) -> None:
         put(1, SRC, TGT, WEIGHTS)
 
 
+@pytest.mark.parametrize("name", ["x.png", "x.pdf"])
+def test_nothing_to_draw_leaves_no_file(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_pictures(tmp_path / name):
+        pass
+    assert caplog.messages == [f"warning: {tmp_path / name}: there is no line to draw"]
+    assert not (tmp_path / name).exists()
+
+
 @pytest.mark.parametrize("name", ["x.png", "x.PDF"])
 def test_a_file_holds_what_was_drawn_before(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
