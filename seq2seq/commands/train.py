@@ -51,9 +51,8 @@ def train_recipe(recipe: Recipe, arguments: Namespace) -> int:
 
     with Interruption() as interruption:
         outcome = train(recipe, stop=interruption, world=arguments.world)
-    # A signal may come when there is no update left to stop after, or to another process alone.
-    is_stopped = arguments.world.total([interruption.signal is not None])[0] > 0
-    if outcome.status == "interrupted" or is_stopped:
+    # A signal may come when there is no update left to stop after.
+    if outcome.status == "interrupted" or interruption.signal is not None:
         how = "stopped" if outcome.status == "interrupted" else "training is over"
         print(
             f"{how} and saved in {recipe.output_dir}; to go on: {arguments.again}", file=sys.stderr
