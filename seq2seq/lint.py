@@ -63,6 +63,12 @@ def lint_recipe(recipe: Recipe, corpus: Statistics | None = None) -> Iterator[st
         limits.append(updates_per_epoch * training.max_epochs)
     yield from _lint_rate(training)
     yield from _lint_zeros(training)
+    differ = recipe.model.drops_units or recipe.model.decoder.attention == "monotonic"
+    if training.r_drop and not differ:
+        yield (
+            "training.r_drop: two passes differ by the units they drop, and none are dropped; set "
+            "0, or model.dropout"
+        )
     yield from _lint_length(training, updates_per_epoch, min(limits))
     if corpus is not None:
         yield from _lint_sizes(recipe, corpus)

@@ -343,16 +343,18 @@ def _annotated(
 ) -> Iterable[str]:
     """The lines of a dump with comments, which the dumper cannot write."""
     parents: list[tuple[str, str]] = []
+    is_left_out = False
     for line in text.split("\n"):
         if found := _KEY_LINE.match(line):
             indent, name = found.groups()
             parents = [parent for parent in parents if parent[0] < indent] + [(indent, name)]
             key = ".".join(name for _, name in parents)
-            if key in left_out:
+            if is_left_out := key in left_out:
                 line = f"{indent}# {name}: {left_out[key]}"
             elif key in comments:
                 line = f"{line}  # {comments[key]}"
-        yield line
+        if found or not (is_left_out and line.lstrip().startswith("- ")):  # of its list
+            yield line
 
 
 def _dumped(value: Any) -> Any:

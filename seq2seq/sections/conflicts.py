@@ -306,9 +306,6 @@ def _between_model_and_training(model: Model, training: Training) -> Iterator[Co
     if training.truncate is not None and model.reads_source and model.decoder.attention is None:
         text = "cuts targets off from the source without attention; set null, or decoder.attention"
         yield Conflict(text, "training.truncate", "model.decoder.attention")
-    if training.r_drop and not model.drops_units and model.decoder.attention != "monotonic":
-        text = "two passes differ by the units they drop, and none are dropped; set 0, or dropout"
-        yield Conflict(text, "training.r_drop", "model.dropout")
 
 
 def _in_beginning(recipe: Recipe) -> Iterator[Conflict]:

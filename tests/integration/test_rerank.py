@@ -27,7 +27,12 @@ def judges(toy_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     other = {
         "from the end": ["data.reverse_tgt=true"],
         "back": ["data.src=out", "data.tgt=in"],
-        "text": ["data.src=null", "model.type=language_model", "model.tied_embeddings=null"],
+        "text": [
+            "data.src=null",
+            "model.type=language_model",
+            "model.tied_embeddings=null",
+            "training.early_stopping_metric=loss",
+        ],
     }
     runs = {}
     for name, settings in other.items():

@@ -29,13 +29,6 @@ class Wrong:
 MISSING = "paths start at the working directory"
 
 WRONG = {
-    "two passes that are the same": Wrong(
-        "model: {dropout: 0, weight_dropout: 0.3}\ntraining: {r_drop: 5}\n",
-        [
-            "x.yaml:3: training.r_drop: two passes differ by the units they drop, and none are "
-            "dropped; set 0, or dropout"
-        ],
-    ),
     "targets cut off from their source": Wrong(
         "model: {decoder: {attention: null}}\ntraining: {truncate: 9}\n",
         [

@@ -60,6 +60,7 @@ def test_defaults_give_no_warning(settings: list[str], tmp_path: Path) -> None:
 
 
 LOW = ["training.learning_rate=1e-3"]
+SAME_PASSES = ["training.r_drop=5", "model.dropout=0", "model.weight_dropout=0.3"]
 RISKY: dict[str, tuple[list[str], str]] = {
     "adam too high": (["training.learning_rate=0.1"], "0.1 is so high for adam that training"),
     "sgd too low": (
@@ -71,6 +72,7 @@ RISKY: dict[str, tuple[list[str], str]] = {
         "3 is so high for sgd",
     ),
     "adadelta too low": ([*LOW, "training.optimizer=adadelta"], "0.001 is so low for adadelta"),
+    "passes that are the same": (SAME_PASSES, "two passes differ by the units they drop"),
     "no warm-up": (["training.schedule=inverse_sqrt"], "a tenth within 100 updates"),
     "sgd without clipping": (
         ["training.optimizer=sgd", "training.learning_rate=1", "training.clip_grad_norm=null"],

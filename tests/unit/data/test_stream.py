@@ -280,8 +280,8 @@ def test_sampling_and_noise_know_pass_and_line(tmp_path: Path) -> None:
         chunk = stream.chunk(place)
         index = np.arange(len(chunk.corpus))
         lines = np.array([chunk.corpus.line(i) for i in index.tolist()])
-        ours = chunk.corpus.sample(index, chunk.turn)
-        assert ours == whole.sample(lines, chunk.turn)
+        turns = np.full(len(index), chunk.turn)
+        assert chunk.corpus.sample(index, turns) == whole.sample(lines, turns)
         place = chunk.after
     assert chunk.turn == 1
     stream.close()
