@@ -286,7 +286,7 @@ def test_more_patience_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     recipe = toy_recipe(tmp_path, *settings, "training.early_stopping_patience=1")
     train(recipe)
     update = records_of(Run(tmp_path / "run"))[-1]["update"]
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "seq2seq")
     assert train(recipe).status == "already finished"
     reason = "training is over by training.early_stopping_patience; with more of that it goes on"
     assert caplog.messages[-1] == reason
