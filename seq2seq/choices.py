@@ -299,14 +299,14 @@ def _is_dictionary(side: Side, words: float = 1.2, characters: int = 25) -> bool
 
 
 def _vocab_size(recipe: Recipe, corpus: Statistics, size: Size, is_cut: bool) -> Choice:
-    """Pieces of words as in the table, fewer for few words, but all characters; all symbols."""
+    """Where words are cut, pieces as in the table or fewer, but all characters; else all words."""
     words = corpus.src.distinct_words + corpus.tgt.distinct_words
     characters = corpus.src.distinct_characters + corpus.tgt.distinct_characters
     characters += 256 if recipe.tokenizer.byte_fallback else 0
     if not is_cut:
         pieces = max(size.vocab_size, 2 * words)
         return Choice("tokenizer.vocab_size", pieces, "room for all symbols")
-    usual = size.vocab_size, f"{_pairs(recipe, corpus)}"
+    usual = size.vocab_size, _pairs(recipe, corpus)
     unit = OUTPUT_MULTIPLE
     most = words // (2 * unit) * unit, f"{words:,} different words"
     least = -(-2 * characters // unit) * unit, f"{characters:,} different characters"
